@@ -1,0 +1,1 @@
+"""Outside: stores and executors over real parts."""

@@ -1,0 +1,1 @@
+"""Inside: jobs, plans, schedules, events. Values in, values out."""

@@ -1,0 +1,1 @@
+"""Outside: plans and runs as SVG, DOT, Mermaid, text and PNG."""

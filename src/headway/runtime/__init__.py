@@ -1,0 +1,1 @@
+"""Outside: the loops that drive the machines."""
