@@ -1,0 +1,123 @@
+"""Carries out tries in the runner's own thread, one after the other."""
+
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from headway.adapters.explain import explain
+from headway.adapters.threads import Threads, clean_up
+from headway.adapters.tools import Tools
+from headway.jobs.job import Job
+from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
+from headway.jobs.shared import Changes
+from headway.jobs.trycycle import carry_out
+from headway.ports.executor import Ended, Late, Work
+
+
+class Inline:
+    """One slot, this thread. Each phase begins in the directory the run began in.
+
+    Jobs with a TIMEOUT are the exception: they are carried out in a thread beside, because
+    nothing can stop Python code in the thread that would have to stop it.
+    """
+
+    watches_phases = False
+    blocks = True
+
+    def __init__(self) -> None:
+        self._given: tuple[int, int] | None = None
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._aside: Threads | None = None
+        self._directory = -1
+        self._work: Work
+        self._tools: Tools
+
+    @property
+    def free(self) -> int:
+        return 1 if self._given is None else 0
+
+    def open(self, work: Work) -> None:
+        self._work = work
+        self._tools = Tools(work, self._stop)
+        self.watches_phases = work.watches_phases
+        self._directory = os.open(".", os.O_RDONLY)
+
+    def start(self, key: int, number: int) -> None:
+        self._given = key, number
+
+    def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
+        if self._given is None:
+            self._wake.wait(timeout_s)
+            self._wake.clear()
+            return ()
+        key, number = self._given
+        try:
+            if self._work.rules[key].timeout_s is not None:
+                return self._bounded(key, number)
+            return (Ended(key, number, self._attempt(key, number)),)
+        finally:
+            self._given = None
+
+    def _attempt(self, key: int, number: int) -> Outcome:
+        work = self._work
+        tools = self._tools
+        tools.key = key
+        tools.number = number
+        os.fchdir(self._directory)
+        try:
+            job = work.definitions[key]()
+        except Exception as error:
+            return Outcome(Ending.FAILED, failure=explain(None, error, trace=work.trace))
+        job._tools = tools
+        return carry_out(
+            job, work.rules[key], work.shared, work.args, work.kwargs, self, self._explain, work.act
+        )
+
+    def _bounded(self, key: int, number: int) -> list[Ended | Late]:
+        if self._aside is None:
+            self._aside = Threads(1)
+            self._aside.open(self._work)
+        os.fchdir(self._directory)
+        self._aside.start(key, number)
+        news: list[Ended | Late] = []
+        while not any(isinstance(one, Ended) for one in news):
+            news += self._aside.wait(None)
+        return news
+
+    def _explain(self, job: Job, error: BaseException) -> Failure:
+        return explain(job, error, trace=self._work.trace)
+
+    # A try's watcher
+
+    def entering(self, job: Job, phase: Phase) -> None:
+        os.fchdir(self._directory)
+
+    def intends(self, job: Job, outcome: Outcome) -> None:
+        self._work.intends(self._tools.key, self._tools.number, outcome._replace(job=job))
+
+    def phase_ended(self, job: Job, phase: Phase, failure: Failure | None) -> None:
+        self._work.phase_ended(self._tools.key, self._tools.number, phase, failure)
+
+    def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
+        os.fchdir(self._directory)
+        return clean_up(self._work, key, number, job, storage)
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._aside is not None:
+            self._aside.stop()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def close(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
+        if self._directory >= 0:
+            try:
+                os.fchdir(self._directory)
+            finally:
+                os.close(self._directory)
+                self._directory = -1

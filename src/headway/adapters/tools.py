@@ -1,0 +1,113 @@
+"""What a job is lent for the time of a try."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from headway.adapters import commands
+from headway.jobs.job import Completed
+from headway.jobs.shared import SharedStorage
+from headway.ports.executor import Work
+
+LONGEST_LINE = 16_384  # characters; the rest of a longer line is cut off
+
+
+class JobOutput:
+    """Writes lines to the run's output, in the manner of a logger and of a file."""
+
+    def __init__(self, wrote: Callable[[str, str], None]) -> None:
+        self._wrote = wrote
+        self._rest = ""
+
+    def debug(self, message: object, *args: object) -> None:
+        self._say("debug", message, args)
+
+    def info(self, message: object, *args: object) -> None:
+        self._say("info", message, args)
+
+    def warning(self, message: object, *args: object) -> None:
+        self._say("warning", message, args)
+
+    def error(self, message: object, *args: object) -> None:
+        self._say("error", message, args)
+
+    def write(self, text: str) -> int:
+        """As a file's, for ``print(..., file=self.output)``: a line is told when it is whole."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._wrote("info", line[:LONGEST_LINE])
+        return len(text)
+
+    def flush(self) -> None:
+        if self._rest:
+            self.write("\n")
+
+    def _say(self, level: str, message: object, args: tuple[object, ...]) -> None:
+        text = str(message) % args if args else str(message)
+        for line in text.splitlines() or [""]:
+            self._wrote(level, line[:LONGEST_LINE])
+
+
+class Tools:
+    """The tools of one try; the inline executor uses one object for all, one after the other."""
+
+    __slots__ = ("_output", "_stop", "_work", "ends_at", "key", "number", "shared")
+
+    def __init__(self, work: Work, stop: threading.Event, key: int = -1, number: int = 0) -> None:
+        self.shared: SharedStorage = work.shared
+        self.key = key
+        self.number = number
+        self.ends_at: float | None = None  # monotonic: when the phase under way is to be over
+        self._work = work
+        self._stop = stop
+        self._output: tuple[int, int, JobOutput] | None = None
+
+    def output(self) -> JobOutput:
+        key, number = self.key, self.number
+        if self._output is None or self._output[:2] != (key, number):
+            wrote = self._work.wrote
+            self._output = key, number, JobOutput(lambda s, t: wrote(key, number, s, t))
+        return self._output[2]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        input: str | None,
+    ) -> Completed:
+        work, key, number = self._work, self.key, self.number
+        return commands.run(
+            argv,
+            check=check,
+            cwd=cwd,
+            env=env,
+            input=input,
+            wrote=lambda stream, text: work.wrote(key, number, stream, text[:LONGEST_LINE]),
+            started=lambda pid: work.started_process(key, number, pid),
+            stop_at=lambda: 0.0 if self._stop.is_set() else self.ends_at,
+        )
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        stdout: str | None,
+    ) -> int:
+        return commands.start(argv, cwd=cwd, env=env, stdout=stdout)
+
+    @property
+    def deadline(self) -> datetime | None:
+        if self.ends_at is None:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.ends_at - time.monotonic())
+
+    @property
+    def stopping(self) -> bool:
+        late = self.ends_at is not None and time.monotonic() >= self.ends_at
+        return late or self._stop.is_set()

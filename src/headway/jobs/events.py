@@ -1,0 +1,297 @@
+"""Everything that happens in a run, in the past tense: the journal is made of these.
+
+``at_us`` is a moment in microseconds of UTC since 1970. A row of the journal holds the kind, the
+moment, the key of the job, the number of the try and, for what is left, a JSON object. Events
+that are only shown while they are new (``Live``) are not written.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from headway.errors import WireError
+from headway.jobs.outcomes import Ending, Failure, Phase
+from headway.jobs.shared import Changes
+from headway.jobs.states import JobState, RunState
+
+FORMAT = 1
+
+
+class RunBegan(NamedTuple):
+    """A run was stored; its launch and plan stand beside the journal."""
+
+    at_us: int
+
+
+class RunResumed(NamedTuple):
+    """A run without a living owner was taken up again."""
+
+    at_us: int
+    owner: str
+
+
+class RunRetried(NamedTuple):
+    """A person asked for these jobs to be tried anew in a run that was over."""
+
+    at_us: int
+    keys: tuple[int, ...]
+    who: str = ""
+
+
+class TryStarted(NamedTuple):
+    """A try began. Written only for one that is still going when the journal is next written."""
+
+    at_us: int
+    key: int
+    number: int
+
+
+class RunIntended(NamedTuple):
+    """Check failed and Run is about to start. Nobody starts Run before this is committed."""
+
+    at_us: int
+    key: int
+    number: int
+    failure: Failure | None = None  # the Check's
+    shared: Changes | None = None  # what Check did to global_storage
+    storage: Changes | None = None  # the job's own storage, whole
+
+
+class ProcessStarted(NamedTuple):
+    """A job started a command that is to die with it."""
+
+    at_us: int
+    key: int
+    number: int
+    pid: int  # also its process group
+    started: str  # the process's start, as the system tells it: a pid alone is used again
+    boot: str
+
+
+class TryEnded(NamedTuple):
+    """A try ended; the one terminal record of it."""
+
+    at_us: int
+    key: int
+    number: int
+    ending: Ending
+    began_us: int = 0  # 0: with no time to speak of
+    phase: Phase = Phase.CHECK
+    executed: bool = False
+    final: bool = False
+    failure: Failure | None = None
+    shared: Changes | None = None
+    storage: Changes | None = None
+
+
+class CleanupIntended(NamedTuple):
+    """The Cleanup of a try is about to start."""
+
+    at_us: int
+    key: int
+    number: int
+
+
+class CleanupEnded(NamedTuple):
+    """The Cleanup of a try ended; it is not run again."""
+
+    at_us: int
+    key: int
+    number: int
+    failure: Failure | None = None
+
+
+class Settled(NamedTuple):
+    """A person answered for a job in doubt."""
+
+    at_us: int
+    key: int
+    how: str  # "done", "again" or "failed"
+    who: str = ""
+    why: str = ""
+
+
+class RunCancelled(NamedTuple):
+    """The run was asked to stop: nothing new starts."""
+
+    at_us: int
+    who: str = ""
+    why: str = ""
+
+
+class RequestAnswered(NamedTuple):
+    """The run's owner answered a request, once."""
+
+    at_us: int
+    request: int
+    answer: str
+
+
+class RunEnded(NamedTuple):
+    """Nothing more happens in this run unless somebody resumes or retries it."""
+
+    at_us: int
+    state: RunState
+    counts: dict[str, int]  # JobState to the number of jobs
+    ignored: int = 0  # news that came late, twice or from elsewhere
+
+
+class PhaseEnded(NamedTuple):
+    """Live: a phase of a try ended."""
+
+    at_us: int
+    key: int
+    number: int
+    phase: Phase
+    failure: Failure | None = None
+
+
+class JobStood(NamedTuple):
+    """Live: where a job stands after its try ended."""
+
+    at_us: int
+    key: int
+    number: int
+    state: JobState
+    again_in_s: float = 0.0  # of a job that waits for its next try
+
+
+class OutputWritten(NamedTuple):
+    """Live: a job wrote a line. Lines are kept in a table of their own."""
+
+    at_us: int
+    key: int
+    number: int
+    stream: str
+    text: str
+
+
+Event = (
+    RunBegan
+    | RunResumed
+    | RunRetried
+    | TryStarted
+    | RunIntended
+    | ProcessStarted
+    | TryEnded
+    | CleanupIntended
+    | CleanupEnded
+    | Settled
+    | RunCancelled
+    | RequestAnswered
+    | RunEnded
+)
+Live = PhaseEnded | JobStood | OutputWritten
+Listener = Callable[[Event | Live], None]
+
+
+class Row(NamedTuple):
+    """An event as a row of the journal."""
+
+    kind: str
+    at_us: int
+    key: int | None
+    number: int | None
+    body: str | None
+
+
+_KINDS: dict[str, type[Any]] = {
+    "run-began": RunBegan,
+    "run-resumed": RunResumed,
+    "run-retried": RunRetried,
+    "try-started": TryStarted,
+    "run-intended": RunIntended,
+    "process-started": ProcessStarted,
+    "cleanup-intended": CleanupIntended,
+    "cleanup-ended": CleanupEnded,
+    "settled": Settled,
+    "run-cancelled": RunCancelled,
+    "request-answered": RequestAnswered,
+    "run-ended": RunEnded,
+}
+_NAMES = {cls: name for name, cls in _KINDS.items()}
+# The end of a try is stored under its ending, so that "one success a job" is an index.
+_ENDINGS = {ending.value: ending for ending in Ending}
+_FAILURE = ("type", "message", "trace", "looks_broken")
+
+
+def encode(event: Event) -> Row:
+    """An event as a row. The commonest one, a try that passed at once, has no body."""
+    if isinstance(event, TryEnded):
+        kind: str = event.ending._value_
+        rest = {
+            "began_us": event.began_us,
+            "phase": event.phase,
+            "executed": event.executed,
+            "final": event.final,
+            "failure": event.failure,
+            "shared": event.shared,
+            "storage": event.storage,
+        }
+        return Row(kind, event.at_us, event.key, event.number, _body(rest))
+    fields = event._asdict()
+    at_us = fields.pop("at_us")
+    key = fields.pop("key", None)
+    number = fields.pop("number", None)
+    return Row(_NAMES[type(event)], at_us, key, number, _body(fields))
+
+
+def _body(fields: dict[str, Any]) -> str | None:
+    kept = {name: _plain(value) for name, value in fields.items() if value}
+    if kept.get("phase") == Phase.CHECK:
+        del kept["phase"]
+    return json.dumps(kept, separators=(",", ":")) if kept else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Failure):
+        pairs = zip(_FAILURE, value, strict=False)
+        return {name: part for name, part in pairs if part}
+    if isinstance(value, Changes):
+        return {name: part for name, part in value._asdict().items() if part}
+    return value
+
+
+def decode(row: Row) -> Event:
+    """The event of a row.
+
+    Raises: WireError for a kind this version does not know (a newer Headway wrote it).
+    """
+    body: dict[str, Any] = json.loads(row.body) if row.body else {}
+    for name, value in body.items():
+        body[name] = _typed(name, value)
+    ending = _ENDINGS.get(row.kind)
+    if ending is not None:
+        assert row.key is not None and row.number is not None
+        return TryEnded(row.at_us, row.key, row.number, ending, **body)
+    cls = _KINDS.get(row.kind)
+    if cls is None:
+        raise WireError(
+            f"the journal holds an event of kind {row.kind!r}, written by a newer Headway:"
+            " upgrade this one to read it"
+        )
+    if "key" in cls._fields:
+        body["key"] = row.key
+    if "number" in cls._fields:
+        body["number"] = row.number
+    for name, default in (("counts", {}), ("answer", ""), ("keys", ()), ("key", None)):
+        if name in cls._fields and name not in body and name not in cls._field_defaults:
+            body[name] = default
+    event: Event = cls(at_us=row.at_us, **body)
+    return event
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name == "failure":
+        return Failure(**{"message": "", **value})
+    if name in ("shared", "storage"):
+        return Changes(
+            value.get("set", {}), tuple(value.get("deleted", ())), value.get("opaque", {})
+        )
+    if name == "phase":
+        return Phase(value)
+    if name == "state":
+        return RunState(value)
+    if name == "keys":
+        return tuple(value)
+    return value

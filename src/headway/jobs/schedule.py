@@ -1,0 +1,344 @@
+"""Which job may go now. Told outcomes, it answers; it runs nothing and knows no clock.
+
+The rules, which all runners share:
+
+* A job may start once everything it needs succeeded.
+* A *round* holds every job that may start and is not finished, in the plan's order, first tries
+  and retries alike. The first of the round whose delay is over goes next. One that still waits
+  is passed over and keeps its place. A round ends when each job was tried or passed over. A job
+  that becomes startable joins the round that is under way.
+* The delay runs from the end of a try to the start of the next.
+* A tag with a limit lets that many of its jobs run at once.
+* When a job failed for good, a plan that stops on failure starts nothing more; any other goes on
+  with what can still be reached. Nodes marked ``finally_`` start when all the rest is over.
+
+States of a node:
+
+    PENDING --started--> RUNNING --ended--> PASSED | REPAIRED | FAILED | OVERDUE | IN_DOUBT
+                            ^                  |
+                            |               WAITING (a try failed, tries are left)
+                            +---- started -----+
+    IN_DOUBT --settled--> REPAIRED | FAILED | PENDING
+
+BLOCKED and CANCELLED are derived when asked for: see ``states_shown``.
+
+Cost: O(jobs + needs) for a whole run, O(log jobs) a decision, no recursion.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from headway.jobs.events import Event, RunCancelled, RunRetried, Settled, TryEnded
+from headway.jobs.job import Rules
+from headway.jobs.outcomes import Ending
+from headway.jobs.plan import Plan
+from headway.jobs.states import JobState
+
+LONGEST_BACKOFF_S = 3600.0
+_PENDING, _RUNNING, _WAITING = JobState.PENDING, JobState.RUNNING, JobState.WAITING
+_SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
+_STATE_OF = {
+    Ending.PASSED: JobState.PASSED,
+    Ending.REPAIRED: JobState.REPAIRED,
+    Ending.IN_DOUBT: JobState.IN_DOUBT,
+    Ending.OVERDUE: JobState.OVERDUE,
+}
+
+
+class Ignored(NamedTuple):
+    """News that came late, twice or from elsewhere; it changed nothing."""
+
+    reason: str
+
+
+class Schedule:
+    """The machine that says which job of a plan may go now."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        chance: Callable[[], float] = lambda: 0.0,
+        *,
+        states: Sequence[JobState] | None = None,
+        tries: Sequence[int] | None = None,
+        due: dict[int, float] | None = None,
+        only: Iterable[int] | None = None,
+    ) -> None:
+        """Start anew, or from where a run stood.
+
+        ``chance``: numbers from 0 up to 1, for jitter. ``states``, ``tries``, ``due`` (key to
+        the time before which its next try does not start): where the jobs stand.
+        ``only``: the keys to be brought about; the others are left pending.
+        """
+        self.plan = plan
+        self.states: list[JobState] = list(states) if states else [_PENDING] * len(plan)
+        self.tries: list[int] = list(tries) if tries else [0] * len(plan)  # ended, not cut off
+        self.waits_until: dict[int, float] = dict(due or {})
+        self.running = 0
+        self.cancelled = False
+        self._chance = chance
+        self._only = None if only is None else frozenset(only)
+        self._dependents = plan.dependents()
+        self._limits = dict(plan.policy.limits)
+        self._in_use: dict[str, int] = {}
+        self._parked: dict[str, list[int]] = {}  # by the tag whose limit is reached
+        self._stops = plan.policy.on_failure == "stop"
+        self._stopped = self._stops and any(self._is_lost(state) for state in self.states)
+        self._round = 1
+        self._due: list[int] = []  # heap: this round's, delay over
+        self._next: list[int] = []  # next round's, delay over
+        self._late: list[tuple[float, int, int]] = []  # heap: (time, key, first round)
+        states_ = self.states
+        self._missing = [
+            len(needs) and sum([states_[need] not in _SUCCEEDED for need in needs])
+            for needs in plan.needs
+        ]
+        self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
+        for key in self._finally:
+            self._missing[key] += 1  # the end of all the rest
+        for key, missing in enumerate(self._missing):
+            if not missing and states_[key] in (_PENDING, _WAITING):
+                self._startable(key)
+        self._open_finally()
+
+    @classmethod
+    def from_journal(
+        cls,
+        plan: Plan,
+        events: Iterable[Event],
+        chance: Callable[[], float] = lambda: 0.0,
+        *,
+        now: float = 0.0,
+        at_us: int = 0,
+    ) -> "Schedule":
+        """Where a run stood when it was cut off.
+
+        A try whose end was never written is not counted; its job is asked again, under the same
+        number. ``now`` (the schedule's clock) and ``at_us`` (the journal's) are one moment.
+        """
+        states = [_PENDING] * len(plan)
+        tries = [0] * len(plan)
+        due: dict[int, float] = {}
+        for event in events:
+            if isinstance(event, TryEnded):
+                key, rules = event.key, plan.rules[event.key]
+                tries[key] += 1
+                if event.ending is not Ending.FAILED:
+                    states[key] = _STATE_OF[event.ending]
+                elif event.final or tries[key] >= rules.tries:
+                    states[key] = JobState.FAILED
+                else:
+                    states[key] = _WAITING
+                    waited_s = (at_us - event.at_us) / 1e6
+                    due[key] = now + max(0.0, rules.retry_delay_s - waited_s)
+            elif isinstance(event, Settled):
+                states[event.key] = _settled(event.how)
+            elif isinstance(event, RunRetried):
+                for key in event.keys:
+                    states[key] = _PENDING
+                    tries[key] = 0
+                    due.pop(key, None)
+            elif isinstance(event, RunCancelled):
+                continue
+        return cls(plan, chance, states=states, tries=tries, due=due)
+
+    def ready(self, now: float) -> int | None:
+        """The job that may start now and comes first, or None."""
+        late = self._late
+        while late and late[0][0] <= now:
+            _, key, first_round = heappop(late)
+            if first_round <= self._round:
+                heappush(self._due, key)
+            else:
+                self._next.append(key)
+        states = self.states
+        while True:
+            due = self._due
+            while due:
+                key = due[0]
+                if states[key] is not _PENDING and states[key] is not _WAITING:
+                    heappop(due)
+                elif self._limits and (tag := self._full_tag(key)):
+                    heappop(due)
+                    self._parked.setdefault(tag, []).append(key)
+                else:
+                    return key
+            self._round += 1
+            if not self._next:
+                return None
+            self._due, self._next = self._next, []
+            heapify(self._due)
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to ask again, if nothing ends before."""
+        return self._late[0][0] if self._late else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing runs and nothing will start any more."""
+        return not (self.running or self._due or self._next or self._late or self._parked)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every job that was asked for succeeded."""
+        wanted = range(len(self.states)) if self._only is None else self._only
+        states = self.states
+        return all([states[key] in _SUCCEEDED for key in wanted])
+
+    def started(self, key: int, now: float) -> Ignored | None:
+        """A try of the job has begun."""
+        state = self.states[key]
+        if state is not _PENDING and state is not _WAITING:
+            return Ignored(f"{self.plan.names[key]} was started while it is {state}")
+        if self._missing[key]:
+            return Ignored(f"{self.plan.names[key]} was started before what it needs")
+        if self._due and self._due[0] == key:
+            heappop(self._due)
+        self.states[key] = _RUNNING
+        self.running += 1
+        if self._limits:
+            for tag in self.plan.rules[key].tags:
+                self._in_use[tag] = self._in_use.get(tag, 0) + 1
+        return None
+
+    def ended(
+        self, key: int, ending: Ending, now: float, final: bool = False
+    ) -> JobState | Ignored:
+        """A try has ended so; where the job stands now. ``final``: do not try it again."""
+        if self.states[key] is not _RUNNING:
+            return Ignored(f"{self.plan.names[key]} ended while it is {self.states[key]}")
+        self.running -= 1
+        self.tries[key] += 1
+        if self._limits:
+            self._release(key)
+        if ending is Ending.PASSED or ending is Ending.REPAIRED:
+            return self._succeed(key, _STATE_OF[ending])
+        rules = self.plan.rules[key]
+        if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
+            if self.cancelled or (self._stopped and not rules.finally_):
+                state = JobState.CANCELLED if self.cancelled else JobState.FAILED
+            else:
+                state = _WAITING
+                delay_s = self._delay_s(rules, self.tries[key])
+                self.waits_until[key] = now + delay_s
+                heappush(self._late, (now + delay_s, key, self._round + 1))
+        else:
+            state = _STATE_OF.get(ending, JobState.FAILED)
+        self.states[key] = state
+        if self._stops and self._is_lost(state) and not rules.finally_:
+            self._stop()
+        self._open_finally()
+        return state
+
+    def settled(self, key: int, how: str) -> JobState | Ignored:
+        """A person answered for a job in doubt: 'done', 'again' or 'failed'."""
+        if self.states[key] is not JobState.IN_DOUBT:
+            return Ignored(f"{self.plan.names[key]} was settled while it is {self.states[key]}")
+        state = _settled(how)
+        if state in _SUCCEEDED:
+            return self._succeed(key, state)
+        self.states[key] = state
+        if state is _PENDING:
+            self._startable(key)
+        return state
+
+    def cancel(self) -> None:
+        """Start nothing more; what runs may still end."""
+        self.cancelled = True
+        self._stop()
+
+    def states_shown(self) -> list[JobState]:
+        """By key, where each job stands, told for a reader.
+
+        A job that waits for one that failed is blocked; one that could not start any more
+        because the run was cancelled is cancelled.
+        """
+        shown = list(self.states)
+        hopeless = (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED, JobState.CANCELLED)
+        for key, state in enumerate(shown):
+            if state is _PENDING or state is _WAITING:
+                if self.cancelled:
+                    shown[key] = JobState.CANCELLED
+                elif any(shown[need] in hopeless for need in self.plan.needs[key]):
+                    shown[key] = JobState.BLOCKED
+                elif self._stopped and not self.plan.rules[key].finally_:
+                    shown[key] = JobState.BLOCKED
+        return shown
+
+    def _succeed(self, key: int, state: JobState) -> JobState:
+        self.states[key] = state
+        dependents = self._dependents[key]
+        if dependents is not None:
+            missing = self._missing
+            for dependent in dependents:
+                missing[dependent] -= 1
+                if not missing[dependent]:
+                    self._startable(dependent)
+        if self._finally:
+            self._open_finally()
+        return state
+
+    def _startable(self, key: int) -> None:
+        if self._only is not None and key not in self._only:
+            return
+        if self.cancelled or (self._stopped and not self.plan.rules[key].finally_):
+            return
+        due = self.waits_until.get(key) if self.waits_until else None
+        if due is None:
+            heappush(self._due, key)
+        else:
+            heappush(self._late, (due, key, self._round))
+
+    def _stop(self) -> None:
+        self._stopped = True
+        keep = () if self.cancelled else frozenset(self._finally)
+        self._due = [key for key in self._due if key in keep]
+        self._next = [key for key in self._next if key in keep]
+        self._late = [entry for entry in self._late if entry[1] in keep]
+        self._parked = {}
+        heapify(self._due)
+        heapify(self._late)
+
+    def _open_finally(self) -> None:
+        """Let the finally-nodes go once all the rest is over."""
+        if self._finally and self.is_over and not self.cancelled:
+            nodes, self._finally = self._finally, []
+            for key in nodes:
+                self._missing[key] -= 1
+                if not self._missing[key] and self.states[key] is _PENDING:
+                    self._startable(key)
+
+    def _full_tag(self, key: int) -> str | None:
+        for tag in self.plan.rules[key].tags:
+            limit = self._limits.get(tag)
+            if limit is not None and self._in_use.get(tag, 0) >= limit:
+                return tag
+        return None
+
+    def _release(self, key: int) -> None:
+        for tag in self.plan.rules[key].tags:
+            self._in_use[tag] -= 1
+            for parked in self._parked.pop(tag, ()):
+                heappush(self._due, parked)
+
+    def _delay_s(self, rules: Rules, failed_tries: int) -> float:
+        """Fixed, or doubled with each failed try and up to half as much again, by chance."""
+        delay_s = rules.retry_delay_s
+        if rules.backoff == "fixed":
+            return delay_s
+        grown_s: float = min(delay_s * 2.0 ** min(failed_tries - 1, 60), LONGEST_BACKOFF_S)
+        return max(delay_s, grown_s) * (1 + self._chance() / 2)
+
+    @staticmethod
+    def _is_lost(state: JobState) -> bool:
+        return state in (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)
+
+
+def _settled(how: str) -> JobState:
+    return {
+        "done": JobState.REPAIRED,
+        "again": JobState.PENDING,
+        "failed": JobState.FAILED,
+    }[how]

@@ -1,0 +1,89 @@
+"""What carries tries out: in this thread, in others, in child processes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from headway.jobs.job import Rules
+from headway.jobs.outcomes import Failure, Outcome, Phase
+from headway.jobs.shared import Changes, SharedStorage
+
+
+class Ended(NamedTuple):
+    """News from an executor: a try is over."""
+
+    key: int
+    number: int
+    outcome: Outcome
+
+
+class Late(NamedTuple):
+    """News from an executor: a try that was given up as overdue has ended after all."""
+
+    key: int
+    number: int
+
+
+@dataclass(slots=True)
+class Work:
+    """All that an executor needs of the run whose tries it carries out.
+
+    The callbacks are called in the runner's thread only, whatever threads the executor has.
+    """
+
+    definitions: Sequence[Any]  # by key
+    rules: Sequence[Rules]  # by key
+    shared: SharedStorage
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    act: bool = True  # False: ask Checks only
+    trace: bool = False  # whether failures carry their traceback as text
+    watches_phases: bool = False
+    # Run is about to start; returns once that is committed. ``outcome`` says what was so far.
+    intends: Callable[[int, int, Outcome], None] = lambda key, number, outcome: None
+    phase_ended: Callable[[int, int, Phase, Failure | None], None] = (
+        lambda key, number, phase, failure: None
+    )
+    # A job wrote text ("out" or "err" of a command or process, or the level of a line). May be
+    # called from any thread.
+    wrote: Callable[[int, int, str, str], None] = lambda key, number, stream, text: None
+    # A job started a command: (key, number, process id). May be called from any thread; returns
+    # once that is committed.
+    started_process: Callable[[int, int, int], None] = lambda key, number, pid: None
+
+
+class Executor(Protocol):
+    """Carries out whole tries. Not thread-safe, but for ``wake`` and ``stop``."""
+
+    blocks: bool  # whether ``wait`` carries the try out itself, and nobody looks meanwhile
+
+    @property
+    def free(self) -> int:
+        """How many tries can be started now."""
+
+    def open(self, work: Work) -> None:
+        """Make ready for a run."""
+
+    def start(self, key: int, number: int) -> None:
+        """Begin a try. Its end is told by ``wait``."""
+
+    def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
+        """What has ended, waiting for the first for so long (None: as long as it takes)."""
+
+    def cleanup(
+        self, key: int, number: int, job: Any, storage: Changes | None
+    ) -> Failure | None:
+        """Run the Cleanup of a try to its end.
+
+        ``job``: the object whose Run was executed, if it is still at hand; else a fresh one is
+        made and given ``storage``.
+        """
+
+    def stop(self) -> None:
+        """Ask what runs to end soon: ``stopping`` becomes true, commands get TERM."""
+
+    def wake(self) -> None:
+        """Make a ``wait`` under way return, with nothing if need be."""
+
+    def close(self) -> None:
+        """Let go of threads and processes; what still runs is given up."""

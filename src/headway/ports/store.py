@@ -1,0 +1,154 @@
+"""What remembers runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from headway.jobs.events import Row
+from headway.jobs.states import RunState
+
+
+class Owner(NamedTuple):
+    """The process that works on a run. A process id alone is used again by the system."""
+
+    host: str
+    pid: int
+    started: str  # when the process started, as the system tells it
+    boot: str  # which boot of the system
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Launch(NamedTuple):
+    """How a run was started: all that is needed to take it up again."""
+
+    target: str  # as it was typed
+    root: str  # the name of the root job
+    inputs: Mapping[str, Any]  # JSON values
+    directory: str
+    options: Mapping[str, Any]  # e.g. {"cleanup": True, "slots": 4, "on": "threads"}
+    sources: Sequence[str]  # by key: a fingerprint of each job's code
+    who: str
+    version: str  # Headway's
+    python: str  # Python's, major and minor: fingerprints hold only within one
+
+
+class RunRecord(NamedTuple):
+    """One run as the store has it. Moments are microseconds of UTC since 1970."""
+
+    id: str
+    state: RunState  # RUNNING also when its owner died: see runtime.ownership
+    launch: Launch
+    began_us: int
+    ended_us: int | None
+    owner: Owner | None
+    epoch: int  # how often the run was taken up; every write carries it
+    lap: int  # 1, and 1 more for each retry
+    seen_s: float  # seconds since its owner was last heard of, by the store's clock
+    jobs: int
+
+
+class Entry(NamedTuple):
+    """A row of a journal with its place: consecutive from 1."""
+
+    seq: int
+    row: Row
+
+
+class Line(NamedTuple):
+    """A line of output. ``lost`` > 0: so many lines were not kept here."""
+
+    key: int
+    number: int
+    at_us: int
+    stream: str
+    text: str
+    lost: int = 0
+    id: int = 0  # grows; given by the store
+
+
+class Request(NamedTuple):
+    """What somebody wants of a run."""
+
+    id: int
+    run: str
+    verb: str  # "cancel", "settle"
+    args: Mapping[str, Any]
+    who: str
+    at_us: int
+    answer: str | None = None
+
+
+class Store(Protocol):
+    """Keeps runs, their journals, output and requests. Thread-safe.
+
+    Raises, in every method: Unavailable when the database does not answer.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for a reader; without password."""
+
+    def begin(
+        self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int
+    ) -> int:
+        """Store a run and its first event; its epoch, 1."""
+
+    def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
+        """Become the owner of a run that stood at ``epoch``; the new epoch.
+
+        Raises: Conflict when somebody took it meanwhile.
+        """
+
+    def append(
+        self,
+        id: str,
+        epoch: int,
+        lap: int,
+        first_seq: int,
+        rows: Sequence[Row],
+        *,
+        state: RunState | None = None,
+        lines: Sequence[Line] = (),
+        answers: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        """Write to a run's journal, in one transaction.
+
+        ``state``: where the run stands now, if that changed; a state other than RUNNING also
+        gives up the ownership. ``lines``: output. ``answers``: (request, answer).
+
+        Raises: Conflict when ``epoch`` is no longer the run's: somebody else owns it.
+        """
+
+    def beat(self, id: str, epoch: int) -> None:
+        """Say that the owner lives. Raises: Conflict as ``append``."""
+
+    def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
+        """Leave a request for the owner of a run; its number."""
+
+    def asked(self, id: str) -> Sequence[Request]:
+        """Requests that nobody has answered, oldest first."""
+
+    def request(self, number: int) -> Request | None: ...
+
+    def find(self, prefix: str | None) -> RunRecord:
+        """The run whose id begins so; None: the last. Raises: Rejected for none or several."""
+
+    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
+        """The newest runs, newest first."""
+
+    def plan(self, id: str) -> str:
+        """The run's plan as JSON text."""
+
+    def journal(self, id: str, after: int = 0) -> Iterator[Entry]:
+        """The rows of a run's journal after a place, in order."""
+
+    def output(
+        self, id: str, key: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[Line]:
+        """Lines after the given line id, oldest first."""
+
+    def prune(self, ended_before_us: int, keep: int) -> int:
+        """Forget runs that ended before, but for the newest ``keep``; how many."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,61 @@
+"""Whether the jobs of a plan can be called with the arguments of a run."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headway.errors import DefinitionError
+from headway.jobs.plan import Plan
+
+_TAKES_ALL = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+
+
+def require_accepted(
+    plan: Plan, definitions: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Each Check and Run can take the arguments of the run.
+
+    Raises: DefinitionError naming the method, what it was to be called with and the remedy.
+    """
+    seen: set[Any] = set()
+    for definition in definitions:
+        if not isinstance(definition, type):
+            continue
+        for phase in ("Check", "Run"):
+            method = getattr(definition, phase, None)
+            if method is None or method in seen:
+                continue
+            seen.add(method)
+            if not _takes_all(method):
+                _bind(definition.__name__, phase, method, args, kwargs)
+
+
+def _takes_all(method: Any) -> bool:
+    code = getattr(method, "__code__", None)
+    if code is None:
+        return False
+    plain = code.co_argcount <= 1 and not code.co_kwonlyargcount
+    return plain and code.co_flags & _TAKES_ALL == _TAKES_ALL
+
+
+def _bind(
+    name: str, phase: str, method: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):
+        return  # written in C: only the call can tell
+    me = [] if _is_bound(method) else [object()]
+    try:
+        signature.bind(*me, *args, **kwargs)
+    except TypeError as error:
+        given = [repr(arg) for arg in args] + [f"{key}=…" for key in kwargs]
+        raise DefinitionError(
+            f"{name}.{phase}{signature} cannot be called with the arguments of this run"
+            f" ({', '.join(given) or 'none'}): {error}."
+            f" Write it as def {phase}(self, *args, **kwargs), or give what it asks for."
+        ) from None
+
+
+def _is_bound(method: Any) -> bool:
+    return getattr(method, "__self__", None) is not None
