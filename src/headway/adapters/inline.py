@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from headway.adapters.explain import explain
-from headway.adapters.threads import Threads, clean_up
+from headway.adapters.here import ask_check, clean_up
+from headway.adapters.threads import Threads
 from headway.adapters.tools import Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
@@ -99,6 +100,10 @@ class Inline:
 
     def phase_ended(self, job: Job, phase: Phase, failure: Failure | None) -> None:
         self._work.phase_ended(self._tools.key, self._tools.number, phase, failure)
+
+    def ask(self, key: int) -> Outcome:
+        os.fchdir(self._directory)
+        return ask_check(self._work, key)
 
     def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
         os.fchdir(self._directory)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headway.adapters.explain import explain
+from headway.adapters.here import ask_check, clean_up
 from headway.adapters.tools import Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
@@ -134,6 +135,9 @@ class Threads:
                 continue
             self._news.put(("ended", attempt, outcome))
 
+    def ask(self, key: int) -> Outcome:
+        return ask_check(self._work, key)
+
     def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
         return clean_up(self._work, key, number, job, storage)
 
@@ -254,22 +258,3 @@ class _Attempt:
 
     def phase_ended(self, job: Job, phase: Phase, failure: Failure | None) -> None:
         self._news.put(("phase", self, phase, failure))
-
-
-def clean_up(
-    work: Work, key: int, number: int, job: Any, storage: Changes | None
-) -> Failure | None:
-    """Run one Cleanup here and now."""
-    try:
-        if job is None:
-            job = work.definitions[key]()
-            if storage is not None:
-                job.storage.update(storage.set)
-        # Its own tools: a run that is being stopped must still be able to put things away.
-        job._tools = Tools(work, threading.Event(), key, number)
-        job.Cleanup()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return explain(job, error, trace=work.trace)
-    return None

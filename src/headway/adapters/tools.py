@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from headway.adapters import commands
+from headway.errors import Refused
 from headway.jobs.job import Completed
 from headway.jobs.shared import SharedStorage
 from headway.ports.executor import Work
@@ -99,6 +100,8 @@ class Tools:
         env: Mapping[str, str] | None,
         stdout: str | None,
     ) -> int:
+        if not self._work.act:
+            raise Refused("a plan changes nothing: self.start is for Run")
         return commands.start(argv, cwd=cwd, env=env, stdout=stdout)
 
     @property

@@ -70,6 +70,9 @@ class Executor(Protocol):
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
         """What has ended, waiting for the first for so long (None: as long as it takes)."""
 
+    def ask(self, key: int) -> Outcome:
+        """Ask one Check here and now, and nothing else."""
+
     def cleanup(
         self, key: int, number: int, job: Any, storage: Changes | None
     ) -> Failure | None:

@@ -7,10 +7,11 @@ then apply. If a commit fails the runner is thrown away; ``headway resume`` rebu
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from headway.errors import DefinitionError
 from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
@@ -70,10 +71,14 @@ class Start:
     shared: SharedStorage | None = None
     executed: Sequence[Executed] = ()
     cancelled: bool = False
+    # Keys of global_storage whose value the journal could not carry, and the job that set each.
+    owed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Runner:
     """One run of a plan, from its start to its end."""
+
+    chance = staticmethod(random.random)
 
     def __init__(
         self,
@@ -92,11 +97,10 @@ class Runner:
         strict: bool = False,
         only: Iterable[int] | None = None,
         start: Start | None = None,
-        chance: Callable[[], float] = random.random,
     ) -> None:
         start = start or Start()
         self.plan = plan
-        self.schedule = start.schedule or Schedule(plan, chance, only=only)
+        self.schedule = start.schedule or Schedule(plan, self.chance, only=only)
         self.shared = (
             SharedStorage(threading.get_ident) if start.shared is None else start.shared
         )
@@ -116,6 +120,7 @@ class Runner:
         self.broken: int | None = None  # the job whose own code stopped a strict run
         self._answered: deque[RunCancelled | Settled] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
+        self._owed = start.owed
         self._looked = 0.0
         self._work = Work(
             definitions=definitions,
@@ -131,6 +136,11 @@ class Runner:
             wrote=self._wrote,
             started_process=self._started_process,
         )
+
+    @property
+    def needs_keeper(self) -> bool:
+        """Whether somebody must call ``tick`` while a job has this thread."""
+        return self._journal is not None and self._executor.blocks
 
     # The loop
 
@@ -169,6 +179,8 @@ class Runner:
         clock, now_us, watched = clocks.monotonic, clocks.now_us, bool(self._listeners)
         if self._stopping:
             schedule.cancel()
+        elif self._owed:
+            self._bring_back()
         while True:
             now = clock()
             while executor.free and (key := ready(now)) is not None:
@@ -192,6 +204,22 @@ class Runner:
                 self.tick()
             if self._answered:
                 self._apply()
+
+    def _bring_back(self) -> None:
+        """Ask again the Checks of jobs that set what the journal could not carry.
+
+        Raises: DefinitionError when that does not bring it back.
+        """
+        for name, key in self._owed.items():
+            if name not in self.shared and self.plan.rules[key].has_check:
+                self._executor.ask(key)
+            if name not in self.shared:
+                job = self.plan.names[key]
+                raise DefinitionError(
+                    f"global_storage[{name!r}], set by {job}, held what a journal cannot carry,"
+                    f" and the Check of {job} does not bring it back: let it set what is missing,"
+                    " or keep only what JSON can carry there"
+                )
 
     def _wait_s(self, now: float) -> float | None:
         wake_at = self.schedule.wake_at if self._executor.free else None

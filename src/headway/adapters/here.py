@@ -1,0 +1,63 @@
+"""Single phases, here and now: a Check that is only asked, a Cleanup."""
+
+import threading
+from typing import Any
+
+from headway.adapters.explain import explain
+from headway.adapters.tools import Tools
+from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
+from headway.jobs.shared import Changes
+from headway.ports.executor import Work
+
+
+def ask_check(work: Work, key: int) -> Outcome:
+    """Ask one job's Check and nothing else. The outcome holds the job object."""
+    job: Any = None
+    try:
+        job = work.definitions[key]()
+        job._tools = Tools(work, threading.Event(), key, 1)
+        result = job.Check(*work.args, **work.kwargs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        failure = explain(job, error, trace=work.trace)
+        return Outcome(Ending.FAILED, failure=failure, final=True, job=job)
+    return Outcome(Ending.PASSED, result, shared=work.shared.changes(), job=job)
+
+
+def clean_up(
+    work: Work, key: int, number: int, job: Any, storage: Changes | None
+) -> Failure | None:
+    """Run one Cleanup. Without ``job`` a fresh object is made and given ``storage``."""
+    try:
+        if job is None:
+            job = _restored(work, key, storage)
+        # Its own tools: a run that is being stopped must still be able to put things away.
+        job._tools = Tools(work, threading.Event(), key, number)
+        job.Cleanup()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return explain(job, error, trace=work.trace)
+    return None
+
+
+def _restored(work: Work, key: int, storage: Changes | None) -> Any:
+    """A job object as a dead process left it, as far as its storage was journalled.
+
+    What JSON could not carry only its Check can bring back.
+    """
+    if storage is None or not storage.opaque:
+        job = work.definitions[key]()
+    else:
+        job = ask_check(work, key).job
+    if storage is not None:
+        job.storage.update(storage.set)
+        missing = [name for name in storage.opaque if name not in job.storage]
+        if missing:
+            raise LookupError(
+                f"{Phase.CLEANUP} misses storage[{missing[0]!r}]"
+                f" ({storage.opaque[missing[0]]}), which a journal cannot carry: let Check set"
+                " it, or keep only what JSON can carry there"
+            )
+    return job

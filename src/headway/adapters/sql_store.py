@@ -1,0 +1,249 @@
+"""The store over SQL: one row codec and one set of statements, whatever the database."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headway.adapters import statements
+from headway.adapters.database import Database, require_version
+from headway.errors import Conflict, Rejected
+from headway.jobs.events import Row, RunBegan, encode
+from headway.jobs.states import RunState
+from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord
+
+_PAGE = 5_000  # rows of a journal read at once
+
+
+class SqlStore:
+    """Keeps runs in a database. Thread-safe: one connection, one lock."""
+
+    def __init__(self, database: Database, dialect: str, *, check_version: bool = True) -> None:
+        self._database = database
+        self._lock = threading.RLock()
+        self._numbers: dict[str, int] = {}
+        if check_version:
+            require_version(database, dialect)
+
+    @property
+    def place(self) -> str:
+        return self._database.place
+
+    def begin(
+        self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int
+    ) -> int:
+        with self._lock, self._database.transaction():
+            self._database.change(
+                statements.BEGIN_RUN,
+                id=id,
+                launch=json.dumps(launch._asdict()),
+                plan=plan,
+                jobs=jobs,
+                at_us=at_us,
+                **owner._asdict(),
+            )
+            self._insert_events(id, 1, 1, [encode(RunBegan(at_us))])
+        return 1
+
+    def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
+        with self._lock, self._database.transaction():
+            taken = self._database.change(
+                statements.TAKE_RUN, id=id, epoch=epoch, laps=int(next_lap), **owner._asdict()
+            )
+            if not taken:
+                raise self._lost(id)
+        return epoch + 1
+
+    def append(
+        self,
+        id: str,
+        epoch: int,
+        lap: int,
+        first_seq: int,
+        rows: Sequence[Row],
+        *,
+        state: RunState | None = None,
+        lines: Sequence[Line] = (),
+        answers: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        with self._lock, self._database.transaction():
+            if state is None or state is RunState.RUNNING:
+                held = self._database.change(statements.HOLD_RUN, id=id, epoch=epoch)
+            else:
+                held = self._database.change(
+                    statements.LEAVE_RUN, id=id, epoch=epoch, state=str(state)
+                )
+            if not held:
+                raise self._lost(id)
+            if rows:
+                self._insert_events(id, lap, first_seq, rows)
+            if lines:
+                run = self._number(id)
+                self._database.insert(
+                    statements.ADD_LINES,
+                    [
+                        (run, key, number, at_us, stream, _storable(text), lost)
+                        for key, number, at_us, stream, text, lost, _ in lines
+                    ],
+                )
+            for request, answer in answers:
+                self._database.change(statements.ANSWER, id=request, answer=answer)
+
+    def beat(self, id: str, epoch: int) -> None:
+        with self._lock, self._database.transaction():
+            if not self._database.change(statements.HOLD_RUN, id=id, epoch=epoch):
+                raise self._lost(id)
+
+    def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
+        with self._lock, self._database.transaction():
+            ((number,),) = self._database.query(
+                statements.ASK,
+                run=self._number(id),
+                verb=verb,
+                args=json.dumps(args),
+                who=who,
+                at_us=at_us,
+            )
+        return int(number)
+
+    def asked(self, id: str) -> Sequence[Request]:
+        rows = self._query(statements.ASKED, run=self._number(id))
+        return [_request(row) for row in rows]
+
+    def request(self, number: int) -> Request | None:
+        rows = self._query(statements.REQUEST, id=number)
+        return _request(rows[0]) if rows else None
+
+    def find(self, prefix: str | None) -> RunRecord:
+        if prefix is None:
+            rows = self._query(statements.LAST_RUN)
+            if not rows:
+                raise Rejected(f"{self.place} holds no run yet: type headway run TARGET")
+            return _record(rows[0])
+        low = prefix.lower()
+        rows = self._query(statements.FIND_RUNS, low=low, high=low + "g")
+        if not rows:
+            raise Rejected(
+                f"no run's id begins with {prefix!r} in {self.place}: headway runs lists them"
+            )
+        if len(rows) > 1 and rows[0][0] != low:
+            raise Rejected(
+                f"several runs' ids begin with {prefix!r}, {rows[0][0]} and {rows[1][0]} among"
+                " them: type more of it"
+            )
+        return _record(rows[0])
+
+    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
+        before = 2**62 if before_us is None else before_us
+        return [_record(r) for r in self._query(statements.LIST_RUNS, limit=limit, before=before)]
+
+    def plan(self, id: str) -> str:
+        ((text,),) = self._query(statements.PLAN, id=id)
+        return str(text)
+
+    def journal(self, id: str, after: int = 0) -> Iterator[Entry]:
+        run = self._number(id)
+        while True:
+            rows = self._query(statements.JOURNAL, run=run, after=after, limit=_PAGE)
+            for seq, *row in rows:
+                yield Entry(seq, Row(*row))
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+    def output(
+        self, id: str, key: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[Line]:
+        run = self._number(id)
+        if key is None:
+            rows = self._query(statements.OUTPUT, run=run, after=after, limit=limit)
+        else:
+            rows = self._query(
+                statements.OUTPUT_OF_JOB, run=run, after=after, limit=limit, job=key
+            )
+        return [Line(*row) for row in rows]
+
+    def prune(self, ended_before_us: int, keep: int) -> int:
+        rows = self._query(statements.PRUNABLE, before=ended_before_us, keep=keep)
+        for (number,) in rows:
+            with self._lock, self._database.transaction():
+                for statement in statements.PRUNE:
+                    self._database.change(statement, no=number)
+        self._numbers.clear()
+        return len(rows)
+
+    def upgrade(self) -> int:
+        """Bring the schema to the newest version; the version it had."""
+        with self._lock:
+            return self._database.migrate()
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def _query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.query(sql, **parameters)
+
+    def _insert_events(self, id: str, lap: int, seq: int, rows: Sequence[Row]) -> None:
+        run = self._number(id)
+        self._database.insert(
+            statements.ADD_EVENTS,
+            [
+                (run, place, at_us, kind, key, number, lap, body)
+                for place, (kind, at_us, key, number, body) in enumerate(rows, seq)
+            ],
+        )
+
+    def _number(self, id: str) -> int:
+        number = self._numbers.get(id)
+        if number is None:
+            rows = self._query(statements.RUN_NUMBER, id=id)
+            if not rows:
+                raise Rejected(f"there is no run {id} in {self.place}")
+            number = self._numbers[id] = rows[0][0]
+        return number
+
+    def _lost(self, id: str) -> Conflict:
+        rows = self._database.query(statements.OWNER_OF, id=id)
+        if not rows:
+            return Conflict(f"run {id} is gone: it was pruned")
+        host, pid, _ = rows[0]
+        whose = f"process {pid} on {host} owns it now" if host else "it has been ended meanwhile"
+        return Conflict(f"run {id} is no longer ours: {whose}")
+
+
+def open_sqlite(path: Path, *, durable: str = "process", check_version: bool = True) -> SqlStore:
+    """The store in a file. Raises: Unavailable, Rejected."""
+    from headway.adapters.sqlite import SqliteDatabase
+
+    return SqlStore(SqliteDatabase(path, durable=durable), "sqlite", check_version=check_version)
+
+
+def _record(row: Sequence[Any]) -> RunRecord:
+    id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs, seen = row
+    return RunRecord(
+        id,
+        RunState(state),
+        Launch(**json.loads(launch)),
+        began_us,
+        ended_us,
+        Owner(host, pid, started, boot) if host is not None else None,
+        epoch,
+        lap,
+        seen / 1e6,
+        jobs,
+    )
+
+
+def _request(row: Sequence[Any]) -> Request:
+    id, run, verb, args, who, at_us, answer = row
+    return Request(id, run, verb, json.loads(args), who, at_us, answer)
+
+
+def _storable(text: str) -> str:
+    """Text that any database takes: no NUL, no lone surrogates."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

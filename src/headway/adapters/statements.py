@@ -1,0 +1,94 @@
+"""Every statement the store makes. Named parameters; each driver turns them into its own form.
+
+``{now}`` is the database's own clock in microseconds of UTC since 1970, ``{wait_free}`` what
+makes a read for update; both are the driver's.
+"""
+
+RUN_COLUMNS = (
+    "id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs,"
+    " ({now} - seen_us)"
+)
+
+BEGIN_RUN = """
+INSERT INTO runs (id, state, launch, plan, jobs, began_us, host, pid, started, boot,
+                  epoch, lap, seen_us)
+VALUES (:id, 'running', :launch, :plan, :jobs, :at_us, :host, :pid, :started, :boot,
+        1, 1, {now})
+"""
+
+TAKE_RUN = """
+UPDATE runs SET state = 'running', ended_us = NULL, host = :host, pid = :pid,
+       started = :started, boot = :boot, epoch = epoch + 1, lap = lap + :laps, seen_us = {now}
+WHERE id = :id AND epoch = :epoch
+"""
+
+# Every write of an owner begins with one of these: no row, no right.
+HOLD_RUN = "UPDATE runs SET seen_us = {now} WHERE id = :id AND epoch = :epoch AND host IS NOT NULL"
+LEAVE_RUN = """
+UPDATE runs SET state = :state, ended_us = {now}, host = NULL, pid = NULL, started = NULL,
+       boot = NULL, seen_us = {now}
+WHERE id = :id AND epoch = :epoch AND host IS NOT NULL
+"""
+
+RUN_NUMBER = "SELECT no FROM runs WHERE id = :id"
+OWNER_OF = "SELECT host, pid, epoch FROM runs WHERE id = :id"
+ADD_EVENTS = (
+    "INSERT INTO events (run, seq, at_us, kind, job, try, lap, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_LINES = (
+    "INSERT INTO output (run, job, try, at_us, stream, text, lost) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+ANSWER = (
+    "UPDATE requests SET answer = :answer, answered_us = {now} WHERE id = :id AND answer IS NULL"
+)
+ASK = """
+INSERT INTO requests (run, verb, args, who, at_us)
+VALUES (:run, :verb, :args, :who, :at_us) RETURNING id
+"""
+REQUEST_COLUMNS = (
+    "requests.id, runs.id, verb, args, who, at_us, answer"
+    " FROM requests JOIN runs ON runs.no = requests.run"
+)
+ASKED = (
+    f"SELECT {REQUEST_COLUMNS} WHERE requests.run = :run AND answer IS NULL ORDER BY requests.id"
+)
+REQUEST = f"SELECT {REQUEST_COLUMNS} WHERE requests.id = :id"
+
+FIND_RUNS = (
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= :low AND id < :high AND state <> 'pruned'"
+    " ORDER BY id LIMIT 2"
+)
+LAST_RUN = (
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE state <> 'pruned' ORDER BY began_us DESC, no DESC LIMIT 1"
+)
+LIST_RUNS = (
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE began_us < :before AND state <> 'pruned'"
+    " ORDER BY began_us DESC, no DESC LIMIT :limit"
+)
+PLAN = "SELECT plan FROM runs WHERE id = :id"
+JOURNAL = (
+    "SELECT seq, kind, at_us, job, try, body FROM events"
+    " WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit"
+)
+OUTPUT = (
+    "SELECT job, try, at_us, stream, text, lost, id FROM output"
+    " WHERE run = :run AND id > :after ORDER BY id LIMIT :limit"
+)
+OUTPUT_OF_JOB = (
+    "SELECT job, try, at_us, stream, text, lost, id FROM output"
+    " WHERE run = :run AND id > :after AND job = :job ORDER BY id LIMIT :limit"
+)
+
+PRUNABLE = """
+SELECT no FROM runs
+WHERE ended_us < :before AND host IS NULL
+      AND state IN ('succeeded', 'failed', 'cancelled')
+      AND no NOT IN (SELECT no FROM runs ORDER BY began_us DESC, no DESC LIMIT :keep)
+"""
+PRUNE = (
+    "UPDATE runs SET state = 'pruned' WHERE no = :no",
+    "DELETE FROM events WHERE run = :no",
+    "DELETE FROM output WHERE run = :no",
+    "DELETE FROM requests WHERE run = :no",
+    "DELETE FROM runs WHERE no = :no",
+)

@@ -1,0 +1,85 @@
+"""What a run would do, and why: every job's verdict from its own Check. Changes nothing.
+
+Nothing here can reach a Run or a Cleanup: an executor is asked for Checks only, and its work is
+opened with ``act=False``.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from headway.adapters.inline import Inline
+from headway.jobs.outcomes import Ending, Failure
+from headway.jobs.plan import Plan
+from headway.jobs.shared import SharedStorage
+from headway.jobs.states import Verdict
+from headway.ports.executor import Work
+
+
+class Finding(NamedTuple):
+    """What a plan says of one job."""
+
+    key: int
+    verdict: Verdict
+    message: str = ""  # the Check's own, or why it was not asked
+    diff: str = ""  # what the job's Diff says would change
+    looks_broken: bool = False  # the Check died of a slip in its own file
+
+
+def examine(
+    plan: Plan,
+    definitions: Sequence[Any],
+    inputs: Mapping[str, Any],
+    found: Callable[[Finding], None] = lambda finding: None,
+    *,
+    trace: bool = False,
+) -> list[Finding]:
+    """Ask the Checks that can be asked, in the plan's order; a finding for each job.
+
+    ``found`` is told of each as it comes.
+    """
+    shared = SharedStorage(threading.get_ident)
+    work = Work(definitions, plan.rules, shared, kwargs=inputs, act=False, trace=trace)
+    executor = Inline()
+    executor.open(work)
+    findings: list[Finding] = []
+    try:
+        for key in range(len(plan)):
+            finding = _examined(plan, key, findings, executor, inputs)
+            findings.append(finding)
+            found(finding)
+    finally:
+        executor.close()
+    return findings
+
+
+def _examined(
+    plan: Plan, key: int, findings: list[Finding], executor: Inline, inputs: Mapping[str, Any]
+) -> Finding:
+    rules = plan.rules[key]
+    if not rules.has_check:
+        return Finding(key, Verdict.NOT_CHECKABLE, "it has no Check and runs every time")
+    open_needs = [n for n in plan.needs[key] if findings[n].verdict is not Verdict.DONE]
+    if open_needs:
+        names = [plan.names[need] for need in open_needs]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return Finding(key, Verdict.UNKNOWN, f"until {names[0]}{more}")
+    outcome = executor.ask(key)
+    if outcome.ending is Ending.PASSED:
+        return Finding(key, Verdict.DONE)
+    failure = outcome.failure or Failure("", "")
+    if not rules.has_run:
+        why = f"{failure.line()} (it has no Run: something else must bring it about)"
+        return Finding(key, Verdict.UNKNOWN, why, looks_broken=failure.looks_broken)
+    message = failure.trace or failure.line()
+    diff = _diff(outcome.job, inputs)
+    return Finding(key, Verdict.WILL_RUN, message, diff, failure.looks_broken)
+
+
+def _diff(job: Any, inputs: Mapping[str, Any]) -> str:
+    if not hasattr(type(job), "Diff"):
+        return ""
+    try:
+        return str(job.Diff(**inputs) or "")
+    except Exception as error:
+        return f"(Diff failed: {type(error).__name__}: {error})"
