@@ -1,0 +1,143 @@
+"""The house stands: imports point one way, the inside stays inside, starting is cheap."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = REPOSITORY / "src"
+INSIDE = ("errors", "jobs", "ports", "releases", "tracking", "wire")
+
+
+def broken_import_rules(source: Path) -> str:
+    """The report on the import rules of the packages in SOURCE; empty if they are kept."""
+    linter = Path(sys.executable).parent / "lint-imports"
+    outcome = subprocess.run(
+        [linter, "--no-cache", "--config", REPOSITORY / "pyproject.toml"],
+        cwd=source,  # the linter looks for the packages in its working directory first
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return outcome.stdout + outcome.stderr if outcome.returncode else ""
+
+
+def test_every_import_points_the_way_the_house_allows() -> None:
+    assert broken_import_rules(SOURCE) == ""
+
+
+@pytest.mark.parametrize(
+    ("room", "statement"),
+    [
+        ("jobs", "import time"),
+        ("ports", "from os import environ"),
+        ("jobs", "from headway import ports"),
+        ("adapters", "import headway.runtime"),
+        ("runtime", "import headway.testing"),
+        ("errors", "import headway"),
+    ],
+)
+def test_an_import_against_the_rules_is_found(room: str, statement: str, tmp_path: Path) -> None:
+    shutil.copytree(SOURCE, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "headway/__init__.py").write_text("import headway.jobs\n")
+    file = tmp_path / f"headway/{room}.py"
+    if not file.exists():
+        file = tmp_path / f"headway/{room}/planted.py"
+    file.write_text(f"{statement}\n")
+
+    assert f"headway.{room}" in broken_import_rules(tmp_path)
+
+
+def inside_files() -> list[Path]:
+    return [
+        file
+        for room in INSIDE
+        for file in (SOURCE / "headway" / f"{room}.py", *(SOURCE / "headway" / room).rglob("*.py"))
+        if file.exists()
+    ]
+
+
+def imported_packages(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def acts_on_the_world(node: ast.AST) -> bool:
+    """Whether NODE calls what needs no import to touch the world: files, a terminal, the clock."""
+    match node:
+        case ast.Call(func=ast.Name(id="open" | "print" | "input" | "exec" | "eval")):
+            return True
+        case ast.Call(func=ast.Attribute(value=value, attr="now" | "utcnow" | "today")):
+            return ast.unparse(value).rpartition(".")[2] in ("date", "datetime")
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("file", inside_files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_the_inside_knows_the_standard_library_and_headway_only(file: Path) -> None:
+    packages = imported_packages(ast.parse(file.read_text()))
+    assert packages - sys.stdlib_module_names - {"headway"} == set()
+
+
+@pytest.mark.parametrize("file", inside_files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_the_inside_reads_no_clock_and_opens_no_file(file: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if acts_on_the_world(node)]
+    assert [ast.unparse(call) for call in calls] == []
+
+
+def test_a_clock_read_inside_would_be_found() -> None:
+    source = "import datetime\nx = datetime.datetime.now(datetime.UTC)\ny = open('file')"
+    assert len([node for node in ast.walk(ast.parse(source)) if acts_on_the_world(node)]) == 2
+
+
+def test_the_drop_in_name_imports_headway_and_nothing_else() -> None:
+    for file in (SOURCE / "dojobber").rglob("*.py"):
+        assert imported_packages(ast.parse(file.read_text())) <= {"headway"}, file
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    program = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    outcome = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert outcome.stderr == ""
+    modules: list[str] = json.loads(outcome.stdout)
+    return set(modules)
+
+
+@pytest.mark.parametrize("package", ["headway", "dojobber"])
+def test_importing_pulls_in_no_vendor_and_nothing_heavy(package: str) -> None:
+    loaded = modules_loaded_by(f"import {package}") - modules_loaded_by("pass")
+    vendors = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    heavy = {
+        "asyncio",
+        "concurrent.futures",
+        "email",
+        "http",
+        "logging.config",
+        "multiprocessing",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "unittest",
+        "urllib.request",
+    }
+    assert vendors - {"headway", "dojobber"} == set()
+    assert loaded & heavy == set()
+
+
+def test_the_type_marker_is_shipped() -> None:
+    assert files("headway").joinpath("py.typed").is_file()
