@@ -5,10 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
+from importlib.metadata import Distribution, distribution
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "src"
@@ -139,5 +142,30 @@ def test_importing_pulls_in_no_vendor_and_nothing_heavy(package: str) -> None:
     assert loaded & heavy == set()
 
 
+def core_distributions() -> dict[str, Distribution]:
+    """What ``pip install headway`` brings, Headway included, by name."""
+    found: dict[str, Distribution] = {}
+    wanted = ["headway"]
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for line in found[name].requires or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
+    return found
+
+
+def test_the_core_install_stays_small() -> None:
+    core = core_distributions()
+    files = [Path(file.locate()) for part in core.values() for file in part.files or []]
+    files.extend(SOURCE.rglob("*.py"))  # an editable install counts none of our own
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    assert len(core) <= 10, sorted(core)
+    assert size <= 25_000_000
+
+
 def test_the_type_marker_is_shipped() -> None:
-    assert files("headway").joinpath("py.typed").is_file()
+    assert package_files("headway").joinpath("py.typed").is_file()
