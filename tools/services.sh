@@ -51,16 +51,24 @@ forbid_clusters() {
         printf '%s\n' 'create_main_cluster = false' | as_root tee -a "$clusters" >/dev/null
 }
 
+# apt_get ARGUMENTS...: waits for another one to finish; silent unless it fails.
+apt_get() {
+    printed=$(as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get --quiet=2 -o DPkg::Lock::Timeout=300 "$@" </dev/null 2>&1) || {
+        printf '%s\n' "$printed"
+        return 1
+    }
+}
+
 apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get install --yes --quiet=2 --no-install-recommends "$@" </dev/null
+    apt_get install --yes --no-install-recommends "$@"
 }
 
 # install_quietly PACKAGE...: with the services forbidden, and everything put back afterwards.
 install_quietly() (
     trap put_back EXIT
     trap 'exit 1' HUP INT TERM
-    forbid_services && as_root apt-get update --quiet=2 </dev/null || exit 1
+    forbid_services && apt_get update || exit 1
     case " $* " in
         *' postgresql '*) forbid_clusters || exit 1 ;;
     esac
