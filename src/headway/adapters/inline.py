@@ -25,9 +25,10 @@ class Inline:
 
     watches_phases = False
     blocks = True
+    free = 1
 
     def __init__(self) -> None:
-        self._given: tuple[int, int] | None = None
+        self._late: list[Late] = []
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._aside: Threads | None = None
@@ -35,57 +36,46 @@ class Inline:
         self._work: Work
         self._tools: Tools
 
-    @property
-    def free(self) -> int:
-        return 1 if self._given is None else 0
-
     def open(self, work: Work) -> None:
         self._work = work
         self._tools = Tools(work, self._stop)
         self.watches_phases = work.watches_phases
         self._directory = os.open(".", os.O_RDONLY)
 
-    def start(self, key: int, number: int) -> None:
-        self._given = key, number
-
-    def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
-        if self._given is None:
-            self._wake.wait(timeout_s)
-            self._wake.clear()
-            return ()
-        key, number = self._given
-        try:
-            if self._work.rules[key].timeout_s is not None:
-                return self._bounded(key, number)
-            return (Ended(key, number, self._attempt(key, number)),)
-        finally:
-            self._given = None
-
-    def _attempt(self, key: int, number: int) -> Outcome:
+    def start(self, key: int, number: int) -> Outcome:
         work = self._work
+        rules = work.rules[key]
+        os.fchdir(self._directory)
+        if rules.timeout_s is not None:
+            return self._bounded(key, number)
         tools = self._tools
         tools.key = key
         tools.number = number
-        os.fchdir(self._directory)
         try:
             job = work.definitions[key]()
         except Exception as error:
             return Outcome(Ending.FAILED, failure=explain(None, error, trace=work.trace))
         job._tools = tools
         return carry_out(
-            job, work.rules[key], work.shared, work.args, work.kwargs, self, self._explain, work.act
+            job, rules, work.shared, work.args, work.kwargs, self, self._explain, work.act
         )
 
-    def _bounded(self, key: int, number: int) -> list[Ended | Late]:
+    def _bounded(self, key: int, number: int) -> Outcome:
         if self._aside is None:
             self._aside = Threads(1)
             self._aside.open(self._work)
-        os.fchdir(self._directory)
         self._aside.start(key, number)
-        news: list[Ended | Late] = []
-        while not any(isinstance(one, Ended) for one in news):
-            news += self._aside.wait(None)
-        return news
+        while True:
+            for news in self._aside.wait(None):
+                if isinstance(news, Ended):
+                    return news.outcome
+                self._late.append(news)
+
+    def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
+        self._wake.wait(timeout_s)
+        self._wake.clear()
+        late, self._late = self._late, []
+        return late
 
     def _explain(self, job: Job, error: BaseException) -> Failure:
         return explain(job, error, trace=self._work.trace)

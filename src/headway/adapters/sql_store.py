@@ -9,7 +9,7 @@ from typing import Any
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
 from headway.errors import Conflict, Rejected
-from headway.jobs.events import Row, RunBegan, encode
+from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord
 
@@ -30,9 +30,7 @@ class SqlStore:
     def place(self) -> str:
         return self._database.place
 
-    def begin(
-        self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int
-    ) -> int:
+    def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         with self._lock, self._database.transaction():
             self._database.change(
                 statements.BEGIN_RUN,
@@ -61,7 +59,7 @@ class SqlStore:
         epoch: int,
         lap: int,
         first_seq: int,
-        rows: Sequence[Row],
+        rows: Sequence[PlainRow],
         *,
         state: RunState | None = None,
         lines: Sequence[Line] = (),
@@ -159,9 +157,7 @@ class SqlStore:
         if key is None:
             rows = self._query(statements.OUTPUT, run=run, after=after, limit=limit)
         else:
-            rows = self._query(
-                statements.OUTPUT_OF_JOB, run=run, after=after, limit=limit, job=key
-            )
+            rows = self._query(statements.OUTPUT_OF_JOB, run=run, after=after, limit=limit, job=key)
         return [Line(*row) for row in rows]
 
     def prune(self, ended_before_us: int, keep: int) -> int:
@@ -186,7 +182,7 @@ class SqlStore:
         with self._lock:
             return self._database.query(sql, **parameters)
 
-    def _insert_events(self, id: str, lap: int, seq: int, rows: Sequence[Row]) -> None:
+    def _insert_events(self, id: str, lap: int, seq: int, rows: Sequence[PlainRow]) -> None:
         run = self._number(id)
         self._database.insert(
             statements.ADD_EVENTS,

@@ -33,7 +33,8 @@ WHERE id = :id AND epoch = :epoch AND host IS NOT NULL
 RUN_NUMBER = "SELECT no FROM runs WHERE id = :id"
 OWNER_OF = "SELECT host, pid, epoch FROM runs WHERE id = :id"
 ADD_EVENTS = (
-    "INSERT INTO events (run, seq, at_us, kind, job, try, lap, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO events (run, seq, at_us, kind, job, try, lap, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ADD_LINES = (
     "INSERT INTO output (run, job, try, at_us, stream, text, lost) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -59,7 +60,8 @@ FIND_RUNS = (
     " ORDER BY id LIMIT 2"
 )
 LAST_RUN = (
-    f"SELECT {RUN_COLUMNS} FROM runs WHERE state <> 'pruned' ORDER BY began_us DESC, no DESC LIMIT 1"
+    f"SELECT {RUN_COLUMNS} FROM runs WHERE state <> 'pruned'"
+    " ORDER BY began_us DESC, no DESC LIMIT 1"
 )
 LIST_RUNS = (
     f"SELECT {RUN_COLUMNS} FROM runs WHERE began_us < :before AND state <> 'pruned'"

@@ -185,6 +185,9 @@ Live = PhaseEnded | JobStood | OutputWritten
 Listener = Callable[[Event | Live], None]
 
 
+PlainRow = tuple[str, int, int | None, int | None, str | None]  # a Row, without its names
+
+
 class Row(NamedTuple):
     """An event as a row of the journal."""
 

@@ -91,7 +91,6 @@ class NodeSpec(NamedTuple):
     """What an item of DEPS tells the compiler of a plan about itself."""
 
     name: str
-    module: str
     ref: str  # "module:Qualified.Name", where the definition can be found again
     needs: Iterable[Any]  # items with plan_node()
     rules: Rules
@@ -190,7 +189,7 @@ class Job:
 class DummyJob(Job):
     """Groups the jobs it needs; has nothing to check or to do itself."""
 
-    def Check(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def Check(self, *args: Any, **kwargs: Any) -> None:
         """Pass: all that it needs is done."""
 
 

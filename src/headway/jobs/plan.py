@@ -33,18 +33,19 @@ class Policy(NamedTuple):
 class Plan:
     """Jobs and what they need, as data."""
 
-    __slots__ = ("names", "needs", "policy", "refs", "rules")
+    __slots__ = ("_definitions", "names", "needs", "policy", "rules")
 
     def __init__(
         self,
         names: Sequence[str],
-        refs: Sequence[str],
+        definitions: Sequence[Any],
         needs: Sequence[tuple[int, ...]],
         rules: Sequence[Rules],
         policy: Policy,
     ) -> None:
+        """``definitions``: by key, each job's own, or the text that says where to find it."""
         self.names = names  # by key
-        self.refs = refs  # by key: "module:Qualified.Name" of the definition
+        self._definitions = definitions
         self.needs = needs  # by key: the keys it needs, in DEPS order, none twice
         self.rules = rules  # by key; equal rules are one object
         self.policy = policy
@@ -52,13 +53,18 @@ class Plan:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def refs(self) -> list[str]:
+        """By key: "module:Qualified.Name", where the job's definition can be found."""
+        return [d if isinstance(d, str) else _ref(d) for d in self._definitions]
+
     @classmethod
     def of(cls, root: Any, policy: Policy | None = None) -> "Plan":
         """The plan of a root job and all that it needs.
 
         Raises: DefinitionError naming the class, the attribute and the remedy.
         """
-        return compile_jobs(root, policy)[0]
+        return compile_jobs(root, policy).plan
 
     def key_of(self, name: str) -> int:
         """The key of the job called so. Raises: DefinitionError naming those nearest to it."""
@@ -184,8 +190,16 @@ def _unknown_job(name: str, names: Sequence[str]) -> str:
     return f"there is no job called {name!r} in this plan. {hint}"
 
 
-def compile_jobs(root: Any, policy: Policy | None = None) -> tuple[Plan, list[Any]]:
-    """Compile a root job into a plan and, by key, the definitions that belong to it.
+class Compiled(NamedTuple):
+    """A plan, and the definitions it was made from."""
+
+    plan: Plan
+    definitions: list[Any]  # by key
+    looks: list[type[Job]]  # job classes, one for each distinct set of methods and rules
+
+
+def compile_jobs(root: Any, policy: Policy | None = None) -> Compiled:
+    """Compile a root job and all that it needs.
 
     Without recursion, and linear in jobs plus needs.
     Raises: DefinitionError.
@@ -193,82 +207,93 @@ def compile_jobs(root: Any, policy: Policy | None = None) -> tuple[Plan, list[An
     policy = policy or Policy()
     _require_tries("default_tries", policy.default_tries)
     _require_delay("default_retry_delay", policy.default_retry_delay_s)
-    rules_by_look = _RulesOf(policy)
+    rules_of = _RulesOf(policy)
     names: list[str] = []
-    refs: list[str] = []
     needs: list[tuple[int, ...]] = []
     rules: list[Rules] = []
     definitions: list[Any] = []
     keys: dict[Any, int] = {}  # definition to key; -1 while what it needs is being compiled
-    by_name: dict[str, Any] = {}
-    opened: list[tuple[Any, tuple[Any, ...], str, str, Rules]] = []
+    opened: list[tuple[Any, tuple[Any, ...], str, Rules]] = []
     stack: list[Any] = [root]
     closing = object()  # on the stack it means: all that the last opened one needs is compiled
-    if not _is_definition(root):
-        raise DefinitionError(f"{_shown(root)} is not a job: give a subclass of headway.Job")
     while stack:
         item = stack.pop()
         if item is closing:
-            item, deps, name, ref, rule = opened.pop()
-            key = len(names)
-            keys[item] = key
-            names.append(name)
-            refs.append(ref)
-            rules.append(rule)
-            definitions.append(item)
-            if len(deps) > 1:
-                deps = tuple(dict.fromkeys(deps))
-            needs.append(tuple([keys[dep] for dep in deps]))
-            continue
-        known = keys.get(item)
-        if known is not None:
-            if known < 0:
-                raise DefinitionError(_cycle(item, [entry[0] for entry in opened]))
-            continue
-        keys[item] = -1
-        if isinstance(item, type):
-            own = item.__dict__
-            name = item.__name__
-            ref = f"{item.__module__}:{item.__qualname__}"
-            wanted = own["DEPS"] if "DEPS" in own else item.DEPS
-            rule = rules_by_look.of_class(item, own)
+            item, deps, name, rule = opened.pop()
         else:
-            spec: NodeSpec = item.plan_node()
-            name, ref, wanted, rule = spec.name, spec.ref, spec.needs, spec.rules
-        if by_name.setdefault(name, item) is not item:
-            raise DefinitionError(_collision(name, by_name[name], item))
-        deps = tuple(wanted) if type(wanted) is list or type(wanted) is tuple else ()
-        if not deps and wanted != ():
-            deps = _deps(item, wanted)
-        opened.append((item, deps, name, ref, rule))
-        stack.append(closing)
-        for dep in reversed(deps):
-            if not (isinstance(dep, type) and issubclass(dep, Job)) and not _is_definition(dep):
-                raise DefinitionError(
-                    f"{name}.DEPS holds {_shown(dep)}, which is not a job:"
-                    " list job classes only (the class itself, not an object of it)"
-                )
-            stack.append(dep)
-    return Plan(names, refs, needs, rules, policy), definitions
+            known = keys.get(item)
+            if known is not None:
+                if known < 0:
+                    raise DefinitionError(_cycle(item, [entry[0] for entry in opened]))
+                continue
+            if isinstance(item, type) and issubclass(item, Job):
+                own = item.__dict__
+                name = item.__name__
+                wanted = own["DEPS"] if "DEPS" in own else item.DEPS
+                rule = rules_of.job(item, own)
+            elif hasattr(item, "plan_node") and not isinstance(item, type):
+                name, _, wanted, rule = item.plan_node()
+            else:
+                raise DefinitionError(_no_job(item, opened[-1][2] if opened else None))
+            kind = type(wanted)
+            deps = tuple(wanted) if kind is tuple or kind is list else _deps(item, wanted)
+            if deps:
+                keys[item] = -1
+                opened.append((item, deps, name, rule))
+                stack.append(closing)
+                stack += deps[::-1]
+                continue
+        keys[item] = len(names)
+        names.append(name)
+        rules.append(rule)
+        definitions.append(item)
+        if len(deps) > 1:
+            deps = tuple(dict.fromkeys(deps))
+        needs.append(tuple([keys[dep] for dep in deps]) if deps else ())
+    if len(set(names)) < len(names):
+        raise DefinitionError(_collision(names, definitions))
+    plan = Plan(names, definitions, needs, rules, policy)
+    return Compiled(plan, definitions, rules_of.looks)
+
+
+def _no_job(item: Any, needed_by: str | None) -> str:
+    if needed_by is None:
+        return f"{_shown(item)} is not a job: give a subclass of headway.Job"
+    return (
+        f"{needed_by}.DEPS holds {_shown(item)}, which is not a job:"
+        " list job classes only (the class itself, not an object of it)"
+    )
+
+
+def _ref(definition: Any) -> str:
+    if isinstance(definition, type):
+        return f"{definition.__module__}:{definition.__qualname__}"
+    spec: NodeSpec = definition.plan_node()
+    return spec.ref
 
 
 class _RulesOf:
     """The rules of job classes, each distinct look worked out and checked once."""
 
     def __init__(self, policy: Policy) -> None:
+        self.looks: list[type[Job]] = []
         self._policy = policy
         self._by_class: dict[type, Rules] = {}
         self._equal: dict[Rules, Rules] = {}
 
-    def of_class(self, cls: type[Job], own: Mapping[str, Any]) -> Rules:
-        bases = cls.__bases__
-        if len(bases) == 1 and bases[0] is not Job and _POLICY_NAMES.isdisjoint(own):
+    def job(self, cls: type[Job], own: Mapping[str, Any]) -> Rules:
+        if _POLICY_NAMES.isdisjoint(own) and len(cls.__bases__) == 1:
             # A class that only sets names of its own is treated like the class it is made from.
-            cls = bases[0]
-        found = self._by_class.get(cls)
-        if found is None:
-            found = self._worked_out(cls)
-            found = self._by_class[cls] = self._equal.setdefault(found, found)
+            found = self._by_class.get(cls.__bases__[0])
+            if found is not None:
+                return found
+        found = self._worked_out(cls)
+        found = self._equal.setdefault(found, found)
+        self.looks.append(cls)
+        if _POLICY_NAMES.isdisjoint(own) and len(cls.__bases__) == 1:
+            self._by_class[cls.__bases__[0]] = found
+        else:
+            self._by_class[cls] = found
         return found
 
     def _worked_out(self, cls: type[Job]) -> Rules:
@@ -311,12 +336,6 @@ class _RulesOf:
         )
 
 
-def _is_definition(item: Any) -> bool:
-    if isinstance(item, type):
-        return issubclass(item, Job)
-    return hasattr(item, "plan_node")
-
-
 def _deps(item: Any, wanted: Any) -> tuple[Any, ...]:
     """The items of a DEPS that is neither a list nor a tuple, or is empty."""
     name = getattr(item, "__name__", str(item))
@@ -348,9 +367,14 @@ def _cycle(item: Any, path: list[Any]) -> str:
     )
 
 
-def _collision(name: str, first: Any, second: Any) -> str:
+def _collision(names: list[str], definitions: list[Any]) -> str:
+    first: dict[str, Any] = {}
+    for name, definition in zip(names, definitions, strict=True):
+        other = first.setdefault(name, definition)
+        if other is not definition:
+            break
     return (
-        f"two jobs are called {name!r}: one from {_origin(first)}, one from {_origin(second)}."
+        f"two jobs are called {name!r}: one from {_origin(other)}, one from {_origin(definition)}."
         " Jobs are known by name: rename one."
     )
 
@@ -358,7 +382,7 @@ def _collision(name: str, first: Any, second: Any) -> str:
 def _origin(item: Any) -> str:
     if isinstance(item, type):
         return f"module {item.__module__} ({item.__qualname__})"
-    return f"a step ({item.plan_node().ref})"
+    return f"a step ({_ref(item)})"
 
 
 def _shown(value: Any) -> str:

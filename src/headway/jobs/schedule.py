@@ -37,6 +37,7 @@ from headway.jobs.states import JobState
 
 LONGEST_BACKOFF_S = 3600.0
 _PENDING, _RUNNING, _WAITING = JobState.PENDING, JobState.RUNNING, JobState.WAITING
+_PASSED, _REPAIRED = Ending.PASSED, Ending.REPAIRED
 _SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 _STATE_OF = {
     Ending.PASSED: JobState.PASSED,
@@ -89,16 +90,12 @@ class Schedule:
         self._due: list[int] = []  # heap: this round's, delay over
         self._next: list[int] = []  # next round's, delay over
         self._late: list[tuple[float, int, int]] = []  # heap: (time, key, first round)
-        states_ = self.states
-        self._missing = [
-            len(needs) and sum([states_[need] not in _SUCCEEDED for need in needs])
-            for needs in plan.needs
-        ]
+        self._missing = self._count_missing()
         self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
         for key in self._finally:
             self._missing[key] += 1  # the end of all the rest
         for key, missing in enumerate(self._missing):
-            if not missing and states_[key] in (_PENDING, _WAITING):
+            if not missing:
                 self._startable(key)
         self._open_finally()
 
@@ -207,13 +204,14 @@ class Schedule:
         self, key: int, ending: Ending, now: float, final: bool = False
     ) -> JobState | Ignored:
         """A try has ended so; where the job stands now. ``final``: do not try it again."""
-        if self.states[key] is not _RUNNING:
-            return Ignored(f"{self.plan.names[key]} ended while it is {self.states[key]}")
+        states = self.states
+        if states[key] is not _RUNNING:
+            return Ignored(f"{self.plan.names[key]} ended while it is {states[key]}")
         self.running -= 1
         self.tries[key] += 1
         if self._limits:
             self._release(key)
-        if ending is Ending.PASSED or ending is Ending.REPAIRED:
+        if ending is _PASSED or ending is _REPAIRED:
             return self._succeed(key, _STATE_OF[ending])
         rules = self.plan.rules[key]
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
@@ -280,7 +278,18 @@ class Schedule:
             self._open_finally()
         return state
 
+    def _count_missing(self) -> list[int]:
+        """By key: how many of what it needs have not succeeded."""
+        missing = list(map(len, self.plan.needs))
+        for key, state in enumerate(self.states):
+            if state is not _PENDING and state in _SUCCEEDED:
+                for dependent in self._dependents[key] or ():
+                    missing[dependent] -= 1
+        return missing
+
     def _startable(self, key: int) -> None:
+        if self.states[key] is not _PENDING and self.states[key] is not _WAITING:
+            return
         if self._only is not None and key not in self._only:
             return
         if self.cancelled or (self._stopped and not self.plan.rules[key].finally_):

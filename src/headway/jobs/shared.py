@@ -77,7 +77,7 @@ class SharedStorage(dict[Any, Any]):
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
-    def __ior__(self, other: Any) -> "SharedStorage":  # type: ignore[override,misc]
+    def __ior__(self, other: Any) -> "SharedStorage":  # type: ignore[misc]
         self.update(other)
         return self
 
@@ -156,5 +156,3 @@ def portable(storage: dict[Any, Any]) -> Changes | None:
         else:
             changes.set[key] = value
     return changes
-
-

@@ -55,7 +55,7 @@ class Work:
 class Executor(Protocol):
     """Carries out whole tries. Not thread-safe, but for ``wake`` and ``stop``."""
 
-    blocks: bool  # whether ``wait`` carries the try out itself, and nobody looks meanwhile
+    blocks: bool  # whether ``start`` carries the try out itself, and nobody looks meanwhile
 
     @property
     def free(self) -> int:
@@ -64,18 +64,16 @@ class Executor(Protocol):
     def open(self, work: Work) -> None:
         """Make ready for a run."""
 
-    def start(self, key: int, number: int) -> None:
-        """Begin a try. Its end is told by ``wait``."""
+    def start(self, key: int, number: int) -> Outcome | None:
+        """Begin a try. Its outcome, where it is carried out at once; else ``wait`` tells it."""
 
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
-        """What has ended, waiting for the first for so long (None: as long as it takes)."""
+        """What has ended since, waiting for the first for so long (None: as long as it takes)."""
 
     def ask(self, key: int) -> Outcome:
         """Ask one Check here and now, and nothing else."""
 
-    def cleanup(
-        self, key: int, number: int, job: Any, storage: Changes | None
-    ) -> Failure | None:
+    def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
         """Run the Cleanup of a try to its end.
 
         ``job``: the object whose Run was executed, if it is still at hand; else a fresh one is

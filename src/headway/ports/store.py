@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from headway.jobs.events import Row
+from headway.jobs.events import PlainRow, Row
 from headway.jobs.states import RunState
 
 
@@ -89,9 +89,7 @@ class Store(Protocol):
     def place(self) -> str:
         """Where it is, for a reader; without password."""
 
-    def begin(
-        self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int
-    ) -> int:
+    def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         """Store a run and its first event; its epoch, 1."""
 
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
@@ -106,7 +104,7 @@ class Store(Protocol):
         epoch: int,
         lap: int,
         first_seq: int,
-        rows: Sequence[Row],
+        rows: Sequence[PlainRow],
         *,
         state: RunState | None = None,
         lines: Sequence[Line] = (),

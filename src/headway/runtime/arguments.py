@@ -1,33 +1,24 @@
 """Whether the jobs of a plan can be called with the arguments of a run."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headway.errors import DefinitionError
-from headway.jobs.plan import Plan
 
 _TAKES_ALL = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
-def require_accepted(
-    plan: Plan, definitions: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> None:
-    """Each Check and Run can take the arguments of the run.
+def require_accepted(looks: Iterable[type], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """The Check and Run of each job class can take the arguments of the run.
 
     Raises: DefinitionError naming the method, what it was to be called with and the remedy.
     """
-    seen: set[Any] = set()
-    for definition in definitions:
-        if not isinstance(definition, type):
-            continue
+    for look in looks:
         for phase in ("Check", "Run"):
-            method = getattr(definition, phase, None)
-            if method is None or method in seen:
-                continue
-            seen.add(method)
-            if not _takes_all(method):
-                _bind(definition.__name__, phase, method, args, kwargs)
+            method = getattr(look, phase, None)
+            if method is not None and not _takes_all(method):
+                _bind(look.__name__, phase, method, args, kwargs)
 
 
 def _takes_all(method: Any) -> bool:

@@ -41,6 +41,7 @@ class DoJobber:
         self._kwargs: dict[str, Any] = {}
         self._plan: Plan | None = None
         self._definitions: list[Any] = []
+        self._looks: list[type] = []
         self._runner: Runner | None = None
         self._act = True
         self._verbose = False
@@ -63,7 +64,7 @@ class DoJobber:
         Raises: DefinitionError.
         """
         policy = Policy(default_tries, default_retry_delay)
-        self._plan, self._definitions = compile_jobs(root, policy)
+        self._plan, self._definitions, self._looks = compile_jobs(root, policy)
         self._act = not no_act
         self._verbose = verbose or debug
         self._debug = debug
@@ -91,7 +92,7 @@ class DoJobber:
 
     def _carry_out(self, executor: Executor, node: Any) -> None:
         plan = self._configured()
-        require_accepted(plan, self._definitions, self._args, self._kwargs)
+        require_accepted(self._looks, self._args, self._kwargs)
         listeners = []
         if self._verbose:
             listeners.append(verbose_lines(plan, sys.stderr, debug=self._debug))
@@ -203,8 +204,7 @@ class DoJobber:
         error = first.as_exception()
         for key, failure in others:
             error.add_note(
-                f"and the Cleanup of {runner.plan.names[key]}:"
-                f" {failure.type}: {failure.message}"
+                f"and the Cleanup of {runner.plan.names[key]}: {failure.type}: {failure.message}"
             )
         raise error
 

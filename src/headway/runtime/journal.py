@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from headway.jobs.events import Event, Row, TryEnded, TryStarted, encode
+from headway.jobs.events import Event, PlainRow, TryEnded, TryStarted, encode
 from headway.jobs.outcomes import Ending
 from headway.jobs.states import RunState
 from headway.ports.store import Line, Store
@@ -43,8 +43,7 @@ class Journal:
         self._next_seq = next_seq
         self._now_us = now_us
         self._lock = threading.RLock()
-        self._rows: list[Row] = []
-        self._oldest_us = 0
+        self._rows: list[PlainRow] = []
         self._written_us = now_us()
         # Tries under way, by key: (number, began). The runner keeps it. One is written only if it
         # is still going when the journal is next written, and once.
@@ -57,10 +56,10 @@ class Journal:
     def passed(self, at_us: int, key: int, number: int) -> None:
         """A try passed at once and left nothing to tell: the short way for a ``TryEnded``."""
         with self._lock:
-            if not self._rows:
-                self._oldest_us = at_us
-            self._rows.append(Row("passed", at_us, key, number, None))
-            if len(self._rows) >= MOST_ROWS or at_us - self._oldest_us >= LONGEST_WAIT_US:
+            del self.going[key]
+            rows = self._rows
+            rows.append(("passed", at_us, key, number, None))
+            if at_us - self._written_us >= LONGEST_WAIT_US or len(rows) >= MOST_ROWS:
                 self.commit()
 
     def write(self, *events: Event, state: RunState | None = None) -> None:
@@ -73,8 +72,6 @@ class Journal:
                     may_wait = may_wait and event.ending is Ending.PASSED and not event.shared
                 else:
                     may_wait = False
-                if not self._rows:
-                    self._oldest_us = event.at_us
                 self._rows.append(encode(event))
             if not may_wait or len(self._rows) >= MOST_ROWS:
                 self.commit(state=state)
@@ -99,8 +96,7 @@ class Journal:
         """Write what has waited long enough; say now and then that the owner lives."""
         with self._lock:
             now_us = self._now_us()
-            waited = self._rows and now_us - self._oldest_us >= LONGEST_WAIT_US
-            if waited or self._lines or self._lost or self._going(now_us):
+            if self._rows or self._lines or self._lost or self._going(now_us):
                 self.commit()
             elif now_us - self._written_us >= BEAT_US:
                 self.store.beat(self.run, self.epoch)

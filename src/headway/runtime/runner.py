@@ -34,7 +34,7 @@ from headway.jobs.plan import Plan
 from headway.jobs.schedule import Ignored, Schedule
 from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.states import JobState, RunState
-from headway.ports.executor import Ended, Executor, Work
+from headway.ports.executor import Ended, Executor, Late, Work
 from headway.ports.store import Request
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
@@ -101,9 +101,7 @@ class Runner:
         start = start or Start()
         self.plan = plan
         self.schedule = start.schedule or Schedule(plan, self.chance, only=only)
-        self.shared = (
-            SharedStorage(threading.get_ident) if start.shared is None else start.shared
-        )
+        self.shared = SharedStorage(threading.get_ident) if start.shared is None else start.shared
         self.results: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}  # of each job's last try, until it succeeds
         self.executed: list[Executed] = list(start.executed)
@@ -174,36 +172,47 @@ class Runner:
 
     def _drive(self) -> None:
         schedule, executor, journal = self.schedule, self._executor, self._journal
-        ready, started, start, wait = schedule.ready, schedule.started, executor.start, executor.wait
-        tries, numbers = schedule.tries, self._numbers
+        ready, started, start = schedule.ready, schedule.started, executor.start
+        tries, numbers, ended = schedule.tries, self._numbers, self._ended
         clock, now_us, watched = clocks.monotonic, clocks.now_us, bool(self._listeners)
+        told = watched or journal is not None
         if self._stopping:
             schedule.cancel()
         elif self._owed:
             self._bring_back()
         while True:
             now = clock()
+            at_us = now_us() if told else 0
             while executor.free and (key := ready(now)) is not None:
                 started(key, now)
                 number = tries[key] + 1
                 if numbers:
                     number += numbers.get(key, 0)
                 if journal is not None:
-                    journal.going[key] = (number, now_us())
+                    journal.going[key] = (number, at_us)
                 if watched:
-                    self._tell(TryStarted(now_us(), key, number))
-                start(key, number)
+                    self._tell(TryStarted(at_us, key, number))
+                outcome = start(key, number)
+                if outcome is not None:
+                    now = clock()
+                    at_us = now_us() if told else 0
+                    ended(key, number, outcome, now, at_us)
+                    if self._answered:
+                        self._apply()
             if schedule.is_over:
                 return
-            for news in wait(None if executor.blocks and schedule.running else self._wait_s(now)):
-                if type(news) is Ended:
-                    self._ended(news.key, news.number, news.outcome)
-                else:
-                    self._ignore(Ignored(f"{self.plan.names[news.key]} ended past its deadline"))
+            self._hear(executor.wait(self._wait_s(now)))
             if journal is not None and not executor.blocks:
                 self.tick()
             if self._answered:
                 self._apply()
+
+    def _hear(self, news: Iterable[Ended | Late]) -> None:
+        for one in news:
+            if isinstance(one, Ended):
+                self._ended(one.key, one.number, one.outcome, clocks.monotonic(), clocks.now_us())
+            else:
+                self._ignore(Ignored(f"{self.plan.names[one.key]} ended past its deadline"))
 
     def _bring_back(self) -> None:
         """Ask again the Checks of jobs that set what the journal could not carry.
@@ -228,40 +237,41 @@ class Runner:
             waits.append(TICK_S)
         return min(waits) if waits else None
 
-    def _ended(self, key: int, number: int, outcome: Outcome) -> None:
-        ending = outcome.ending
-        journal = self._journal
-        if journal is None and not self._listeners:
-            pass
-        elif outcome is PASSED and not self._listeners and journal is not None:
-            journal.going.pop(key, None)
-            journal.passed(clocks.now_us(), key, number)
+    def _ended(self, key: int, number: int, outcome: Outcome, now: float, at_us: int) -> None:
+        if outcome is PASSED and not self._listeners:
+            # The way of nearly every try in a big run: nothing was done, nothing is to be told.
+            if self._journal is not None:
+                self._journal.passed(at_us, key, number)
+            if self.failures:
+                self.failures.pop(key, None)
+            stood = self.schedule.ended(key, outcome.ending, now)
         else:
-            self._write_end(key, number, outcome)
-        if outcome.result is not None:
-            self.results[key] = outcome.result
-        if outcome.failure is not None:
-            self._failed(key, number, outcome)
-        elif self.failures:
-            self.failures.pop(key, None)
-        if outcome.executed:
-            self._note_executed(key, number, outcome)
-        stood = self.schedule.ended(key, ending, clocks.monotonic(), outcome.final)
+            self._write_end(key, number, outcome, at_us)
+            if outcome.result is not None:
+                self.results[key] = outcome.result
+            if outcome.failure is not None:
+                self._failed(key, outcome.failure)
+            else:
+                self.failures.pop(key, None)
+            if outcome.executed:
+                self._note_executed(key, number, outcome)
+            stood = self.schedule.ended(key, outcome.ending, now, outcome.final)
         if isinstance(stood, Ignored):
             self._ignore(stood)
         elif self._listeners:
             again_in_s = 0.0
             if stood is JobState.WAITING:
-                again_in_s = self.schedule.waits_until[key] - clocks.monotonic()
-            self._tell(JobStood(clocks.now_us(), key, number, stood, again_in_s))
+                again_in_s = self.schedule.waits_until[key] - now
+            self._tell(JobStood(at_us, key, number, stood, again_in_s))
 
-    def _write_end(self, key: int, number: int, outcome: Outcome) -> None:
-        now_us = clocks.now_us()
+    def _write_end(self, key: int, number: int, outcome: Outcome, at_us: int) -> None:
+        if self._journal is None and not self._listeners:
+            return
         began_us = 0
         if self._journal is not None:
             began_us = self._journal.going.pop(key, (0, 0))[1]
         event = TryEnded(
-            now_us,
+            at_us,
             key,
             number,
             outcome.ending,
@@ -275,10 +285,9 @@ class Runner:
         )
         self._write(event)
 
-    def _failed(self, key: int, number: int, outcome: Outcome) -> None:
-        assert outcome.failure is not None
-        self.failures[key] = outcome.failure
-        if self._strict and outcome.failure.looks_broken:
+    def _failed(self, key: int, failure: Failure) -> None:
+        self.failures[key] = failure
+        if self._strict and failure.looks_broken:
             self.broken = key
             self._stop()
             self.schedule.cancel()
@@ -296,9 +305,7 @@ class Runner:
 
     def _intends(self, key: int, number: int, outcome: Outcome) -> None:
         failure = outcome.failure and outcome.failure._replace(exception=None)
-        event = RunIntended(
-            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage
-        )
+        event = RunIntended(clocks.now_us(), key, number, failure, outcome.shared, outcome.storage)
         self._write(event)
         if self.plan.rules[key].has_cleanup:
             self.executed.append(Executed(key, number, outcome.job, outcome.storage))
@@ -319,9 +326,7 @@ class Runner:
     def _started_process(self, key: int, number: int, pid: int) -> None:
         if self._journal is not None:
             started, boot = process_started(pid), boot_id()
-            self._journal.write(
-                ProcessStarted(clocks.now_us(), key, number, pid, started, boot)
-            )
+            self._journal.write(ProcessStarted(clocks.now_us(), key, number, pid, started, boot))
 
     # Requests and stopping
 
@@ -380,9 +385,7 @@ class Runner:
             return
         give_up_at = clocks.monotonic() + STOP_GRACE_S
         while self.schedule.running and clocks.monotonic() < give_up_at:
-            for news in self._executor.wait(TICK_S):
-                if isinstance(news, Ended):
-                    self._ended(news.key, news.number, news.outcome)
+            self._hear(self._executor.wait(TICK_S))
 
     # The end
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
-_PHASES = ("Check", "Run", "Cleanup")
+_PHASES = frozenset(("Check", "Run", "Cleanup", "Diff"))
 
 
 def fingerprints(definitions: Sequence[Any]) -> list[str]:
@@ -14,16 +14,19 @@ def fingerprints(definitions: Sequence[Any]) -> list[str]:
     Made from compiled code: comments, blank lines and moved lines change nothing. Comparable
     only within one minor version of Python.
     """
-    by_methods: dict[tuple[Any, ...], str] = {}
+    by_class: dict[type, str] = {}
     found = []
     for definition in definitions:
         if not isinstance(definition, type):
             found.append("")
             continue
-        methods = tuple([getattr(definition, phase, None) for phase in _PHASES])
-        known = by_methods.get(methods)
+        bases = definition.__bases__
+        if len(bases) == 1 and _PHASES.isdisjoint(definition.__dict__):
+            # Made on the fly from another class: its code is that class's.
+            definition = bases[0]
+        known = by_class.get(definition)
         if known is None:
-            known = by_methods[methods] = _fingerprint(definition)
+            known = by_class[definition] = _fingerprint(definition)
         found.append(known)
     return found
 

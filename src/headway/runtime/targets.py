@@ -44,8 +44,8 @@ def load(target: str, inputs: Mapping[str, Any], policy: Policy | None = None) -
     root = _named(module, name, place) if name else _found(module, place)
     if inspect.isfunction(root) or (callable(root) and not isinstance(root, type)):
         root = _returned(root, inputs, target)
-    plan, definitions = compile_jobs(root, policy)
-    require_accepted(plan, definitions, (), inputs)
+    plan, definitions, looks = compile_jobs(root, policy)
+    require_accepted(looks, (), inputs)
     return Loaded(target, plan, definitions, inputs)
 
 
@@ -99,9 +99,7 @@ def _broken(place: str, error: BaseException) -> DefinitionError:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and error.lineno:
         line = f", line {error.lineno}"
-    return DefinitionError(
-        f"{place}{line} cannot be loaded: {type(error).__name__}: {error}"
-    )
+    return DefinitionError(f"{place}{line} cannot be loaded: {type(error).__name__}: {error}")
 
 
 def _named(module: ModuleType, name: str, place: str) -> Any:
