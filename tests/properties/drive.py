@@ -23,17 +23,21 @@ DRAW_TRIES = st.builds(
 
 @st.composite
 def examples(draw: st.DrawFn, most: int = 10) -> list[Example]:
-    """Jobs in a list; each needs some of those before it, in any order. The last is the root."""
+    """Jobs in a list; each needs some of those before it, in any order. The last is the root.
+
+    It needs, near or far, all the others.
+    """
     found: list[Example] = []
-    for place in range(draw(st.integers(1, most))):
+    needed: set[int] = set()
+    count = draw(st.integers(1, most))
+    for place in range(count):
         needs = draw(st.lists(st.integers(0, place - 1), unique=True)) if place else []
-        found.append(
-            Example(
-                needs=tuple(needs),
-                delay=draw(st.integers(0, 6)),
-                tries=tuple(draw(st.lists(DRAW_TRIES, min_size=1, max_size=4))),
-            )
-        )
+        if place == count - 1:
+            loose = set(range(place)) - needed - set(needs)
+            needs = draw(st.permutations([*needs, *sorted(loose)]))
+        needed.update(needs)
+        tries = draw(st.lists(DRAW_TRIES, min_size=1, max_size=4))
+        found.append(Example(tuple(needs), draw(st.integers(0, 6)), tuple(tries)))
     return found
 
 

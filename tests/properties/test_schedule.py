@@ -273,6 +273,27 @@ def test_a_full_tag_holds_up_only_the_jobs_that_have_it(
     drive(schedule, endings_of(jobs, places), slots, filled=filled)
 
 
+def test_a_place_under_a_tag_goes_to_the_first_who_can_take_it() -> None:
+    limits = {"a": 1, "b": 1}
+    tags: list[tuple[str, ...]] = [("a",), ("b",), ("a", "b"), ("a",), ("a",)]
+    plan = plain_plan([()] * 5, [Rules(tags=each) for each in tags], Policy(limits=limits))
+    schedule = Schedule(plan)
+    for key in (0, 1):
+        assert schedule.ready(0.0) == key
+        schedule.started(key, 0.0)
+    assert schedule.ready(0.0) is None  # 2, 3 and 4 want a place under a
+    schedule.ended(0, Ending.PASSED, 1.0)
+    assert schedule.ready(1.0) == 3  # 2 also wants one under b, which 1 has
+    schedule.started(3, 1.0)
+    schedule.ended(1, Ending.PASSED, 2.0)
+    assert schedule.ready(2.0) is None
+    schedule.ended(3, Ending.PASSED, 3.0)
+    assert schedule.ready(3.0) == 2
+    schedule.started(2, 3.0)
+    schedule.ended(2, Ending.PASSED, 4.0)
+    assert schedule.ready(4.0) == 4
+
+
 # A plan that stops on failure, and nodes that come last
 
 
@@ -321,6 +342,13 @@ def test_nodes_marked_to_come_last_start_when_all_the_rest_is_over_however_it_we
     assert all(one.began >= rest_over_at for one in went if one.key in marked)
     for key in marked:
         assert schedule.states[key] in SUCCEEDED
+
+
+def test_a_node_that_comes_last_and_fails_does_not_stop_the_others() -> None:
+    rules = [Rules(tries=1), *[Rules(tries=1, finally_=True)] * 2]
+    schedule = Schedule(plain_plan([(), (), ()], rules, Policy(on_failure="stop")))
+    went = drive(schedule, lambda key, number: (Ending.FAILED, 0, False))
+    assert [one.key for one in went] == [0, 1, 2]
 
 
 def test_a_node_that_comes_last_and_needs_what_failed_does_not_start() -> None:
