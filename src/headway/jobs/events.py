@@ -213,9 +213,17 @@ _KINDS: dict[str, type[Any]] = {
     "run-ended": RunEnded,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
+_LIVE = {PhaseEnded: "phase-ended", JobStood: "job-stood", OutputWritten: "output-written"}
 # The end of a try is stored under its ending, so that "one success a job" is an index.
 _ENDINGS = {ending.value: ending for ending in Ending}
 _FAILURE = ("type", "message", "trace", "looks_broken")
+
+
+def name_of(event: Event | Live) -> str:
+    """An event's name for a program that reads it."""
+    if isinstance(event, TryEnded):
+        return "try-ended"
+    return _LIVE.get(type(event)) or _NAMES[type(event)]
 
 
 def encode(event: Event) -> Row:
