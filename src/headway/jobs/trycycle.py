@@ -157,7 +157,8 @@ def _beyond_check(
 def storage_of(job: Job) -> Changes | None:
     """The job's own storage, whole, as values; None when it is empty."""
     storage = job.__dict__.get("storage")
-    return portable(storage) if storage else None
+    # A copy: the code of a try that is overdue may still be filling it.
+    return portable(dict(storage)) if storage else None
 
 
 def _worth_retrying(job: Job, failure: Failure) -> bool:
