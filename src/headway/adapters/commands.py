@@ -10,10 +10,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+from headway.adapters.groups import GRACE_S, end_watch, how_ended, signal_group
+from headway.adapters.groups import end_group as end_group  # also found here by its users
+from headway.adapters.lines import Lines
 from headway.jobs.job import Completed
 
-GRACE_S = 5.0  # between TERM and KILL
+# At a deadline, less than executors wait (2 s), so that a try whose command ignores TERM still
+# comes to an end by itself.
+LATE_GRACE_S = 1.5
 _KEPT_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
 _LOOK_S = 0.1  # how often a wait looks whether it should stop
 
 
@@ -40,42 +46,33 @@ def run(
     input: str | None,
     wrote: Callable[[str, str], None],
     started: Callable[[int], None],
-    stop_at: Callable[[], float | None],
+    over: Callable[[int], None],
+    ends_at: Callable[[], float | None],
+    stopping: Callable[[], bool],
 ) -> Completed:
     """Run a command to its end.
 
-    ``wrote`` is given ("out" or "err", line) as lines come, ``started`` the process id.
-    ``stop_at`` says when to stop (monotonic; None: not yet known); it is asked again and again.
+    ``wrote`` is given ("out" or "err", line) as lines come; ``started`` and ``over`` the process
+    id. ``ends_at`` (monotonic; None: no bound) and ``stopping`` are asked again and again.
     Raises: CommandFailed, FileNotFoundError.
     """
     argv = _checked(argv)
-    prefix = [_setpriv(), "--pdeathsig", "KILL", "--"] if _setpriv() else []
-    with tempfile.TemporaryFile() as stdin:
-        if input is not None:
-            stdin.write(input.encode())
-            stdin.seek(0)
-        process = subprocess.Popen(
-            [*prefix, _found(argv[0], cwd, env), *argv[1:]],  # type: ignore[list-item]
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-            env=None if env is None else {**os.environ, **env},
-            process_group=0,
-        )
+    process = _begun(argv, cwd, env, input)
     try:
         started(process.pid)
-        kept, stopped = _read(process, wrote, stop_at)
+        reading = _Reading(process, wrote)
+        stopped = reading.to_the_end(ends_at, stopping)
     except BaseException:
-        end_group(process.pid, process)
+        _end(process)
         raise
     finally:
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
-    completed = Completed(tuple(argv), process.returncode, kept["out"], kept["err"])
+        over(process.pid)
+    completed = Completed(tuple(argv), process.returncode, reading.text("out"), reading.text("err"))
     if stopped:
-        raise CommandFailed(completed, f"{_shown(argv)} was stopped: its time was over")
+        raise CommandFailed(completed, f"{_shown(argv)} was stopped: {stopped}")
     if check and process.returncode:
         raise CommandFailed(completed, _why(completed))
     return completed
@@ -108,71 +105,129 @@ def start(
     return process.pid
 
 
-def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
-    """End a process group: TERM, then KILL for what is left after the grace."""
-    _signal_group(pid, signal.SIGTERM)
-    give_up_at = time.monotonic() + GRACE_S
-    while time.monotonic() < give_up_at:
-        if process is not None:
-            try:
-                process.wait(_LOOK_S)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        if not _group_lives(pid):
-            return
-        time.sleep(_LOOK_S)
-    _signal_group(pid, signal.SIGKILL)
-    if process is not None:
+def _begun(
+    argv: Sequence[str], cwd: str | None, env: Mapping[str, str] | None, input: str | None
+) -> "subprocess.Popen[bytes]":
+    program = _found(argv[0], cwd, env)
+    setpriv = _setpriv()
+    prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    with tempfile.TemporaryFile() if input is not None else open(os.devnull, "rb") as stdin:
+        if input is not None:
+            stdin.write(input.encode())
+            stdin.seek(0)
+        return subprocess.Popen(
+            [*prefix, program, *argv[1:]],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=None if env is None else {**os.environ, **env},
+            # A session, not only a group: what asks the terminal for a password is refused at
+            # once, where a group in the background would be stopped and wait for ever.
+            start_new_session=True,
+        )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    signal_group(process.pid, signal.SIGTERM)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        signal_group(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _read(
-    process: "subprocess.Popen[bytes]",
-    wrote: Callable[[str, str], None],
-    stop_at: Callable[[], float | None],
-) -> tuple[dict[str, str], bool]:
-    """Read both pipes until the command is over or its time is."""
-    kept = {"out": bytearray(), "err": bytearray()}
-    rest = {"out": b"", "err": b""}
-    with selectors.DefaultSelector() as selector:
-        for name, pipe in (("out", process.stdout), ("err", process.stderr)):
-            assert pipe is not None
-            selector.register(pipe, selectors.EVENT_READ, name)
-        while selector.get_map():
-            limit = stop_at()
-            if limit is not None and time.monotonic() >= limit:
-                end_group(process.pid, process)
-                return _texts(kept), True
-            ready = selector.select(_LOOK_S)
-            for item, _ in ready:
-                name = item.data
-                data = os.read(item.fd, 65536)
-                if not data:
-                    selector.unregister(item.fileobj)
-                    data = b"\n" if rest[name] else b""
-                else:
-                    kept[name] += data
-                    del kept[name][:-_KEPT_BYTES]
-                *lines, rest[name] = (rest[name] + data).split(b"\n")
-                for line in lines:
-                    wrote(name, line.decode(errors="replace"))
-            if not ready and process.poll() is not None:
-                break  # it is over; what holds its pipes open is not waited for
-        while process.poll() is None:
-            limit = stop_at()
-            if limit is not None and time.monotonic() >= limit:
-                end_group(process.pid, process)
-                return _texts(kept), True
+class _Reading:
+    """Reads what a command writes until it is over or its time is."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", wrote: Callable[[str, str], None]
+    ) -> None:
+        self._process = process
+        self._kept = {"out": bytearray(), "err": bytearray()}
+        self._lines = {
+            "out": Lines(lambda text: wrote("out", text)),
+            "err": Lines(lambda text: wrote("err", text)),
+        }
+
+    def text(self, name: str) -> str:
+        return self._kept[name].decode(errors="replace")
+
+    def to_the_end(
+        self, ends_at: Callable[[], float | None], stopping: Callable[[], bool]
+    ) -> str | None:
+        """Follow the command to its end; why it was stopped, if it was."""
+        process = self._process
+        stopped, kill_at = None, None
+        end = end_watch(process.pid)
+        with selectors.DefaultSelector() as selector:
+            self._register(selector, end)
             try:
-                process.wait(_LOOK_S)
-            except subprocess.TimeoutExpired:
-                continue
-    return _texts(kept), False
+                while process.poll() is None:
+                    now = time.monotonic()
+                    limit = ends_at()
+                    if stopped is None:
+                        stopped, grace_s = _reason(now, limit, stopping)
+                        if stopped is not None:
+                            signal_group(process.pid, signal.SIGTERM)
+                            kill_at = now + grace_s
+                    elif kill_at is not None and now >= kill_at:
+                        signal_group(process.pid, signal.SIGKILL)
+                        kill_at = None
+                    moments = [m for m in (limit, kill_at) if m is not None and m > now]
+                    self._read(selector, min([_LOOK_S, *(m - now for m in moments)]))
+            finally:
+                if end is not None:
+                    os.close(end)
+            if stopped is not None:
+                signal_group(process.pid, signal.SIGKILL)  # what the command left behind
+            self._drain()
+        return stopped
+
+    def _register(self, selector: selectors.BaseSelector, end: int | None) -> None:
+        for name, pipe in (("out", self._process.stdout), ("err", self._process.stderr)):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ, name)
+        if end is not None:
+            selector.register(end, selectors.EVENT_READ, None)
+
+    def _read(self, selector: selectors.BaseSelector, timeout_s: float) -> None:
+        for item, _ in selector.select(timeout_s):
+            if item.data is not None and not self._take(item.data, item.fd):
+                selector.unregister(item.fileobj)
+
+    def _take(self, name: str, fd: int) -> bool:
+        """Read once; whether there may be more some time."""
+        data = os.read(fd, _READ_BYTES)
+        kept = self._kept[name]
+        kept += data
+        del kept[:-_KEPT_BYTES]
+        self._lines[name].feed(data)
+        return bool(data)
+
+    def _drain(self) -> None:
+        """Take what is in the pipes. What still holds them open is not waited for."""
+        for name, pipe in (("out", self._process.stdout), ("err", self._process.stderr)):
+            assert pipe is not None
+            try:
+                for _ in range(_KEPT_BYTES // _READ_BYTES):
+                    if not self._take(name, pipe.fileno()):
+                        break
+            except BlockingIOError:
+                pass
+            self._lines[name].finish()
 
 
-def _texts(kept: Mapping[str, bytearray]) -> dict[str, str]:
-    return {name: bytes(data).decode(errors="replace") for name, data in kept.items()}
+def _reason(
+    now: float, limit: float | None, stopping: Callable[[], bool]
+) -> tuple[str | None, float]:
+    """Why a command is to stop now, if it is, and how long it is given."""
+    if limit is not None and now >= limit:
+        return "its time was over", LATE_GRACE_S
+    return ("the run is being stopped" if stopping() else None), GRACE_S
 
 
 def _checked(argv: Sequence[str]) -> Sequence[str]:
@@ -194,29 +249,11 @@ def _found(program: str, cwd: str | None, env: Mapping[str, str] | None) -> str:
 
 
 def _why(completed: Completed) -> str:
-    code = completed.returncode
-    how = f"ended with code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
     last = (completed.stderr.strip() or completed.stdout.strip()).splitlines()[-1:]
+    how = how_ended(completed.returncode)
     return f"{_shown(completed.argv)} {how}" + (f": {last[0][:300]}" if last else "")
 
 
 def _shown(argv: Sequence[str]) -> str:
     text = " ".join(argv)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _signal_group(pid: int, number: int) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _group_lives(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,10 +1,10 @@
 """Single phases, here and now: a Check that is only asked, a Cleanup."""
 
-import threading
+import time
 from typing import Any
 
 from headway.adapters.explain import explain
-from headway.adapters.tools import Tools
+from headway.adapters.tools import Stop, Tools
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import Changes
 from headway.ports.executor import Work
@@ -13,15 +13,18 @@ from headway.ports.executor import Work
 def ask_check(work: Work, key: int) -> Outcome:
     """Ask one job's Check and nothing else. The outcome holds the job object."""
     job: Any = None
+    tools = _tools(work, key, 1)
     try:
         job = work.definitions[key]()
-        job._tools = Tools(work, threading.Event(), key, 1)
+        job._tools = tools
         result = job.Check(*work.args, **work.kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         failure = explain(job, error, trace=work.trace)
         return Outcome(Ending.FAILED, failure=failure, final=True, job=job)
+    finally:
+        tools.finish()
     return Outcome(Ending.PASSED, result, shared=work.shared.changes(), job=job)
 
 
@@ -29,17 +32,31 @@ def clean_up(
     work: Work, key: int, number: int, job: Any, storage: Changes | None
 ) -> Failure | None:
     """Run one Cleanup. Without ``job`` a fresh object is made and given ``storage``."""
+    tools = _tools(work, key, number)
     try:
         if job is None:
             job = _restored(work, key, storage)
-        # Its own tools: a run that is being stopped must still be able to put things away.
-        job._tools = Tools(work, threading.Event(), key, number)
+        job._tools = tools
         job.Cleanup()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         return explain(job, error, trace=work.trace)
+    finally:
+        tools.finish()
     return None
+
+
+def _tools(work: Work, key: int, number: int) -> Tools:
+    """Tools for one phase, with a Stop that nobody sets.
+
+    A run that is being stopped must still be able to put things away.
+    """
+    tools = Tools(work, Stop(), key, number)
+    timeout_s = work.rules[key].timeout_s
+    if timeout_s is not None:
+        tools.ends_at = time.monotonic() + timeout_s
+    return tools
 
 
 def _restored(work: Work, key: int, storage: Changes | None) -> Any:
@@ -57,7 +74,7 @@ def _restored(work: Work, key: int, storage: Changes | None) -> Any:
         if missing:
             raise LookupError(
                 f"{Phase.CLEANUP} misses storage[{missing[0]!r}]"
-                f" ({storage.opaque[missing[0]]}), which a journal cannot carry: let Check set"
-                " it, or keep only what JSON can carry there"
+                f" ({storage.opaque[missing[0]]}), which JSON cannot carry: let Check set it,"
+                " or keep only what JSON can carry there"
             )
     return job

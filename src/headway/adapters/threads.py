@@ -6,139 +6,138 @@ written waits at a gate until the runner's thread has done it. The threads are d
 never returns from a job does not keep the process from ending.
 """
 
+import os
 import queue
 import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from headway.adapters.explain import explain
+from headway.adapters.bounded import BoundedTry
 from headway.adapters.here import ask_check, clean_up
-from headway.adapters.tools import Tools
-from headway.jobs.job import Job
+from headway.adapters.tools import Stop, Tools
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import Changes
-from headway.jobs.trycycle import carry_out
 from headway.ports.executor import Ended, Late, Work
 
-OVERDUE_GRACE_S = 1.0  # how long past its deadline code may take to notice
-
-
-class _GivenUp(BaseException):
-    """Raised in a worker thread whose try nobody waits for any more."""
-
-
-class _TimedOut(BaseException):
-    """Raised between phases: the last one took too long."""
+OVERDUE_GRACE_S = 2.0  # how long past its deadline code may take to notice
 
 
 class Threads:
-    """Carries out up to ``slots`` tries at once, each in a thread."""
+    """Carries out up to ``slots`` tries at once, each in a thread.
+
+    All threads share one working directory. With one slot each phase begins in the directory the
+    run began in; with more, a job that changes it changes it for all that run beside.
+    """
 
     blocks = False
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self._stop = Stop()
         self._running: dict[int, _Attempt] = {}
         self._todo: queue.SimpleQueue[_Attempt | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._ended: list[Ended | Late] = []
+        self._threads = 0
         self._idle = 0
-        self._stop = threading.Event()
+        self._directory = -1
         self._work: Work
 
     @property
     def free(self) -> int:
         return self.slots - len(self._running)
 
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
     def open(self, work: Work) -> None:
         self._work = work
+        self._directory = os.open(".", os.O_RDONLY)
 
     def start(self, key: int, number: int) -> None:
         tools = Tools(self._work, self._stop, key, number)
-        attempt = self._running[key] = _Attempt(self._work, tools, self._news)
+        directory = self._directory if self.slots == 1 else None
+        attempt = self._running[key] = _Attempt(self._work, tools, self._news, directory)
         if self._idle:
             self._idle -= 1
         else:
-            threading.Thread(target=self._serve, name="headway-job", daemon=True).start()
+            self._threads += 1
+            worker = threading.Thread(
+                target=_serve, args=(self._todo, self._news), name="headway-job", daemon=True
+            )
+            worker.start()
         self._todo.put(attempt)
 
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
-        ended: list[Ended | Late] = []
         until = None if timeout_s is None else time.monotonic() + timeout_s
-        while not ended:
-            limits = [a.gives_up_at for a in self._running.values() if a.gives_up_at is not None]
-            if until is not None:
-                limits.append(until)
-            left_s = max(0.0, min(limits) - time.monotonic()) if limits else None
+        woken = False
+        while not self._ended and not woken:
             try:
-                self._heard(self._news.get(timeout=left_s), ended)
+                woken = self._heard(self._news.get(timeout=self._left_s(until)))
                 while True:
-                    self._heard(self._news.get_nowait(), ended)
+                    woken = self._heard(self._news.get_nowait()) or woken
             except queue.Empty:
                 pass
-            except _Woken:
-                break
-            ended += self._overdue()
+            self._give_up_overdue()
             if until is not None and time.monotonic() >= until:
                 break
+        # Kept until here, so that what an interrupted wait has heard is not lost.
+        ended, self._ended = self._ended, []
         return ended
 
-    def _heard(self, news: tuple[Any, ...], ended: list[Ended | Late]) -> None:
+    def _left_s(self, until: float | None) -> float | None:
+        moments = [a.gives_up_at() for a in self._running.values()]
+        limits = [moment for moment in (until, *moments) if moment is not None]
+        return max(0.0, min(limits) - time.monotonic()) if limits else None
+
+    def _heard(self, news: tuple[Any, ...]) -> bool:
+        """Take one piece of news; whether it says that the wait is to end."""
         kind, *rest = news
         if kind == "woken":
-            raise _Woken
+            return True
         attempt: _Attempt = rest[0]
         tools = attempt.tools
-        if kind == "entering":
-            pass  # it has a deadline from now on: the wait must be worked out anew
-        elif kind == "interrupted":
-            raise KeyboardInterrupt
-        elif kind == "ended":
+        if kind in ("ended", "interrupted"):
             self._idle += 1
             if attempt.given_up:
-                ended.append(Late(tools.key, tools.number))
-            else:
-                del self._running[tools.key]
-                ended.append(Ended(tools.key, tools.number, rest[1]))
-        elif attempt.given_up:
-            if kind == "intends":
-                rest[2].set()
-        elif kind == "intends":
+                if attempt.is_overdue:
+                    self._ended.append(Late(tools.key, tools.number))
+                return False
+            del self._running[tools.key]
+            if kind == "interrupted":
+                raise KeyboardInterrupt
+            self._ended.append(Ended(tools.key, tools.number, rest[1]))
+        elif kind == "intends" and not attempt.given_up:
             try:
                 self._work.intends(tools.key, tools.number, rest[1])
             except BaseException:
-                attempt.given_up = True
+                del self._running[tools.key]
+                attempt.give_up()
                 raise
-            finally:
-                rest[2].set()
-        elif kind == "phase":
+            attempt.gate.set()
+        elif kind == "phase" and not attempt.given_up:
             self._work.phase_ended(tools.key, tools.number, rest[1], rest[2])
+        # "entering" only makes the wait be worked out anew: there is a new deadline.
+        return False
 
-    def _overdue(self) -> list[Ended | Late]:
+    def _give_up_overdue(self) -> None:
         now = time.monotonic()
-        found: list[Ended | Late] = []
         for key, attempt in list(self._running.items()):
-            if attempt.gives_up_at is not None and now >= attempt.gives_up_at:
-                attempt.given_up = True
+            gives_up_at = attempt.gives_up_at()
+            if gives_up_at is not None and now >= gives_up_at:
                 del self._running[key]
-                found.append(Ended(key, attempt.tools.number, attempt.overdue()))
-        return found
-
-    def _serve(self) -> None:
-        while (attempt := self._todo.get()) is not None:
-            try:
-                outcome = attempt.carried_out()
-            except _GivenUp:
-                outcome = None
-            except KeyboardInterrupt:
-                self._news.put(("interrupted", attempt))
-                continue
-            self._news.put(("ended", attempt, outcome))
+                attempt.is_overdue = True
+                attempt.give_up()
+                self._ended.append(Ended(key, attempt.tools.number, attempt.overdue()))
 
     def ask(self, key: int) -> Outcome:
+        os.fchdir(self._directory)
         return ask_check(self._work, key)
 
     def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
+        os.fchdir(self._directory)
         return clean_up(self._work, key, number, job, storage)
 
     def stop(self) -> None:
@@ -148,113 +147,95 @@ class Threads:
         self._news.put(("woken",))
 
     def close(self) -> None:
+        self._stop.set()
         for attempt in self._running.values():
-            attempt.given_up = True
-        for _ in range(self._idle + len(self._running)):
+            attempt.give_up()
+        self._running.clear()
+        # One for each, also for those that are still in a job: they take theirs when they return.
+        for _ in range(self._threads):
             self._todo.put(None)
-        self._idle = 0
+        self._threads = self._idle = 0
+        if self._directory >= 0:
+            try:
+                os.fchdir(self._directory)
+            finally:
+                os.close(self._directory)
+                self._directory = -1
 
 
-class _Woken(Exception):
-    pass
+def _serve(
+    todo: "queue.SimpleQueue[_Attempt | None]", news: "queue.SimpleQueue[tuple[Any, ...]]"
+) -> None:
+    """What a worker thread does for as long as it lives."""
+    while (attempt := todo.get()) is not None:
+        outcome = None
+        try:
+            outcome = attempt.trial.carried_out()
+        except _GivenUp:
+            pass
+        except KeyboardInterrupt:
+            news.put(("interrupted", attempt))
+            continue
+        news.put(("ended", attempt, outcome))
+
+
+class _GivenUp(BaseException):
+    """Raised in a worker thread whose try nobody waits for any more."""
 
 
 class _Attempt:
-    """One try in a worker thread; its own watcher."""
+    """One try in a worker thread, as both sides see it; the worker's teller."""
 
     def __init__(
-        self, work: Work, tools: Tools, news: "queue.SimpleQueue[tuple[Any, ...]]"
+        self,
+        work: Work,
+        tools: Tools,
+        news: "queue.SimpleQueue[tuple[Any, ...]]",
+        directory: int | None,
     ) -> None:
         self.tools = tools
+        self.trial = BoundedTry(work, tools, self)
         self.given_up = False
-        self.watches_phases = work.watches_phases
-        self.rules = work.rules[tools.key]
-        self._work = work
+        self.is_overdue = False
+        self.gate = threading.Event()
         self._news = news
-        self._phase = Phase.CHECK if self.rules.has_check else Phase.RUN
-        self._job: Any = None
-        self._executed = False
+        self._directory = directory
 
-    @property
     def gives_up_at(self) -> float | None:
         """When the runner stops waiting for it (monotonic)."""
         ends_at = self.tools.ends_at
         return None if ends_at is None else ends_at + OVERDUE_GRACE_S
 
-    def carried_out(self) -> Outcome:
-        work, tools = self._work, self.tools
-        try:
-            self._job = work.definitions[tools.key]()
-        except Exception as error:
-            return Outcome(Ending.FAILED, failure=explain(None, error, trace=work.trace))
-        self._job._tools = tools
-        self._enter(self._phase)
-        try:
-            outcome = carry_out(
-                self._job,
-                self.rules,
-                work.shared,
-                work.args,
-                work.kwargs,
-                self,
-                self._explain,
-                work.act,
-            )
-            self._in_time()
-        except _TimedOut:
-            outcome = self.timed_out(Ending.FAILED)
-        tools.ends_at = None
-        return outcome
-
-    def timed_out(self, ending: Ending) -> Outcome:
-        seconds = f"{self.rules.timeout_s:g} s"
-        keep = self._executed and self.rules.has_cleanup
-        return Outcome(
-            ending,
-            failure=Failure("TimedOut", f"its {self._phase} took longer than {seconds}"),
-            phase=self._phase,
-            executed=self._executed,
-            job=self._job if keep else None,
-        )
+    def give_up(self) -> None:
+        """Nobody waits for it any more: it does not begin another phase."""
+        self.given_up = True
+        self.gate.set()
 
     def overdue(self) -> Outcome:
-        outcome = self.timed_out(Ending.OVERDUE)
+        outcome = self.trial.timed_out()
+        assert outcome.failure is not None
+        message = f"{outcome.failure.message} and goes on; given up (--on processes can end it)"
         return outcome._replace(
-            failure=Failure(
-                "TimedOut",
-                f"{outcome.failure.message if outcome.failure else ''} and goes on;"
-                " given up (--on processes can end it)",
-            )
+            ending=Ending.OVERDUE, failure=outcome.failure._replace(message=message)
         )
 
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        if self.rules.timeout_s is not None:
-            self.tools.ends_at = time.monotonic() + self.rules.timeout_s
+    # The worker's side
+
+    def entering(self, phase: Phase, ends_at: float | None) -> None:
+        self._require_wanted()
+        if self._directory is not None:
+            os.fchdir(self._directory)
+        if ends_at is not None:
             self._news.put(("entering", self))
 
-    def _in_time(self) -> None:
-        ends_at = self.tools.ends_at
-        if ends_at is not None and time.monotonic() > ends_at:
-            raise _TimedOut
+    def intends(self, outcome: Outcome) -> None:
+        self._news.put(("intends", self, outcome))
+        self.gate.wait()
+        self._require_wanted()
 
-    def _explain(self, job: Job, error: BaseException) -> Failure:
-        if isinstance(error, (_GivenUp, _TimedOut)):
-            raise error
-        return explain(job, error, trace=self._work.trace)
+    def phase_ended(self, phase: Phase, failure: Failure | None) -> None:
+        self._news.put(("phase", self, phase, failure))
 
-    def entering(self, job: Job, phase: Phase) -> None:
-        self._enter(phase)
-
-    def intends(self, job: Job, outcome: Outcome) -> None:
-        self._in_time()
-        self.tools.ends_at = None  # the time it takes to write is not the job's
-        gate = threading.Event()
-        self._news.put(("intends", self, outcome._replace(job=job), gate))
-        gate.wait()
+    def _require_wanted(self) -> None:
         if self.given_up:
             raise _GivenUp
-        self._executed = True
-
-    def phase_ended(self, job: Job, phase: Phase, failure: Failure | None) -> None:
-        self._news.put(("phase", self, phase, failure))

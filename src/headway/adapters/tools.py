@@ -1,17 +1,30 @@
 """What a job is lent for the time of a try."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from headway.adapters import commands
+from headway.adapters.lines import LONGEST_LINE
 from headway.errors import Refused
 from headway.jobs.job import Completed
 from headway.jobs.shared import SharedStorage
 from headway.ports.executor import Work
 
-LONGEST_LINE = 16_384  # characters; the rest of a longer line is cut off
+
+class Stop:
+    """Whether what runs is asked to end. Without a lock: set by signal handlers, too."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        self._asked = True
+
+    def is_set(self) -> bool:
+        return self._asked
 
 
 class JobOutput:
@@ -35,12 +48,16 @@ class JobOutput:
 
     def write(self, text: str) -> int:
         """As a file's, for ``print(..., file=self.output)``: a line is told when it is whole."""
-        *lines, self._rest = (self._rest + text).split("\n")
+        *lines, rest = text.split("\n")
         for line in lines:
-            self._wrote("info", line[:LONGEST_LINE])
+            self._wrote("info", (self._rest + line)[:LONGEST_LINE])
+            self._rest = ""
+        if len(self._rest) < LONGEST_LINE:
+            self._rest += rest[:LONGEST_LINE]
         return len(text)
 
     def flush(self) -> None:
+        """Tell what was begun of a line. Done at the end of a try, too."""
         if self._rest:
             self.write("\n")
 
@@ -55,21 +72,26 @@ class Tools:
 
     __slots__ = ("_output", "_stop", "_work", "ends_at", "key", "number", "shared")
 
-    def __init__(self, work: Work, stop: threading.Event, key: int = -1, number: int = 0) -> None:
+    def __init__(self, work: Work, stop: Stop, key: int = -1, number: int = 0) -> None:
         self.shared: SharedStorage = work.shared
         self.key = key
         self.number = number
         self.ends_at: float | None = None  # monotonic: when the phase under way is to be over
         self._work = work
         self._stop = stop
-        self._output: tuple[int, int, JobOutput] | None = None
+        self._output: JobOutput | None = None
 
     def output(self) -> JobOutput:
-        key, number = self.key, self.number
-        if self._output is None or self._output[:2] != (key, number):
-            wrote = self._work.wrote
-            self._output = key, number, JobOutput(lambda s, t: wrote(key, number, s, t))
-        return self._output[2]
+        if self._output is None:
+            wrote, key, number = self._work.wrote, self.key, self.number
+            self._output = JobOutput(lambda s, t: wrote(key, number, s, t))
+        return self._output
+
+    def finish(self) -> None:
+        """The try is over: what was begun of a line is told."""
+        if self._output is not None:
+            self._output.flush()
+            self._output = None
 
     def run(
         self,
@@ -87,9 +109,11 @@ class Tools:
             cwd=cwd,
             env=env,
             input=input,
-            wrote=lambda stream, text: work.wrote(key, number, stream, text[:LONGEST_LINE]),
+            wrote=lambda stream, text: work.wrote(key, number, stream, text),
             started=lambda pid: work.started_process(key, number, pid),
-            stop_at=lambda: 0.0 if self._stop.is_set() else self.ends_at,
+            over=lambda pid: work.process_ended(key, number, pid),
+            ends_at=lambda: self.ends_at,
+            stopping=self._stop.is_set,
         )
 
     def start(

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from headway.errors import WireError
-from headway.jobs.outcomes import Ending, Failure, Phase
+from headway.jobs.outcomes import (
+    Ending,
+    Failure,
+    Phase,
+    changes_from_plain,
+    changes_to_plain,
+    failure_from_plain,
+    failure_to_plain,
+)
 from headway.jobs.shared import Changes
 from headway.jobs.states import JobState, RunState
 
@@ -216,7 +224,6 @@ _NAMES = {cls: name for name, cls in _KINDS.items()}
 _LIVE = {PhaseEnded: "phase-ended", JobStood: "job-stood", OutputWritten: "output-written"}
 # The end of a try is stored under its ending, so that "one success a job" is an index.
 _ENDINGS = {ending.value: ending for ending in Ending}
-_FAILURE = ("type", "message", "trace", "looks_broken")
 
 
 def name_of(event: Event | Live) -> str:
@@ -256,10 +263,9 @@ def _body(fields: dict[str, Any]) -> str | None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Failure):
-        pairs = zip(_FAILURE, value, strict=False)
-        return {name: part for name, part in pairs if part}
+        return failure_to_plain(value)
     if isinstance(value, Changes):
-        return {name: part for name, part in value._asdict().items() if part}
+        return changes_to_plain(value)
     return value
 
 
@@ -294,11 +300,9 @@ def decode(row: Row) -> Event:
 
 def _typed(name: str, value: Any) -> Any:
     if name == "failure":
-        return Failure(**{"message": "", **value})
+        return failure_from_plain(value)
     if name in ("shared", "storage"):
-        return Changes(
-            value.get("set", {}), tuple(value.get("deleted", ())), value.get("opaque", {})
-        )
+        return changes_from_plain(value)
     if name == "phase":
         return Phase(value)
     if name == "state":

@@ -1,9 +1,13 @@
 """How a try ended, as a value that can cross a thread, a process or a bus."""
 
+import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from headway.jobs.shared import Changes
+from headway.jobs.shared import Changes, encode
+
+LONGEST_REPR = 10_000  # characters of a result that JSON cannot carry
 
 
 class Ending(StrEnum):
@@ -70,3 +74,69 @@ class Outcome(NamedTuple):
 
 
 PASSED = Outcome(Ending.PASSED)  # the commonest one, made once
+
+
+def outcome_to_json(outcome: Outcome) -> str:
+    """An outcome as JSON text. The job and the exception stay behind.
+
+    A result that JSON would change or cannot carry goes as its repr.
+    """
+    parts = {
+        "ending": outcome.ending,
+        "phase": outcome.phase,
+        "executed": outcome.executed,
+        "final": outcome.final,
+        "failure": outcome.failure and failure_to_plain(outcome.failure),
+        "shared": outcome.shared and changes_to_plain(outcome.shared),
+        "storage": outcome.storage and changes_to_plain(outcome.storage),
+        "result": _carried(outcome.result),
+    }
+    return json.dumps({name: part for name, part in parts.items() if part is not None})
+
+
+def outcome_from_json(text: str | bytes) -> Outcome:
+    """Read back what ``outcome_to_json`` wrote."""
+    parts = json.loads(text)
+    failure, shared, storage = (parts.get(name) for name in ("failure", "shared", "storage"))
+    return Outcome(
+        Ending(parts["ending"]),
+        parts.get("result"),
+        failure and failure_from_plain(failure),
+        Phase(parts["phase"]),
+        parts["executed"],
+        parts["final"],
+        shared and changes_from_plain(shared),
+        storage and changes_from_plain(storage),
+    )
+
+
+def failure_to_plain(failure: Failure) -> dict[str, Any]:
+    """A failure as a JSON object, without its exception and what says nothing."""
+    return {name: part for name, part in zip(_FAILURE, failure, strict=False) if part}
+
+
+def failure_from_plain(parts: Mapping[str, Any]) -> Failure:
+    return Failure(**{"message": "", **parts})
+
+
+def changes_to_plain(changes: Changes) -> dict[str, Any]:
+    """Changes to a storage as a JSON object, without what is empty."""
+    return {name: part for name, part in changes._asdict().items() if part}
+
+
+def changes_from_plain(parts: Mapping[str, Any]) -> Changes:
+    return Changes(parts.get("set", {}), tuple(parts.get("deleted", ())), parts.get("opaque", {}))
+
+
+_FAILURE = ("type", "message", "trace", "looks_broken")
+
+
+def _carried(result: Any) -> Any:
+    try:
+        encode("result", result)
+    except ValueError:
+        try:
+            return repr(result)[:LONGEST_REPR]
+        except Exception:
+            return f"<{type(result).__name__}>"
+    return result

@@ -93,6 +93,12 @@ class SharedStorage(dict[Any, Any]):
         self._touch_all()
         return super().items()
 
+    def alone(self) -> "SharedStorage":
+        """A copy for a process that carries out one try: every touch there is the try's."""
+        copy = SharedStorage(lambda: 0, super().items())
+        copy._told = dict(self._told)
+        return copy
+
     def changes(self) -> Changes | None:
         """What this thread's touches changed since it was last asked; None for nothing."""
         if not self._touched:
@@ -112,7 +118,7 @@ class SharedStorage(dict[Any, Any]):
                 text = encode(key, value)
             except ValueError:
                 self._told.pop(key, None)
-                changes.opaque[str(key)] = type(value).__name__
+                changes.opaque[str(key)] = _kind(key, value)
                 continue
             if self._told.get(key) != text:
                 self._told[key] = text
@@ -152,7 +158,13 @@ def portable(storage: dict[Any, Any]) -> Changes | None:
         try:
             encode(key, value)
         except ValueError:
-            changes.opaque[str(key)] = type(value).__name__
+            changes.opaque[str(key)] = _kind(key, value)
         else:
             changes.set[key] = value
     return changes
+
+
+def _kind(key: Any, value: Any) -> str:
+    """What stands in the way of JSON, for a reader: the value's type, or the key's."""
+    kind = type(value).__name__
+    return kind if isinstance(key, str) else f"{kind} under a key that is no text but {key!r}"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from headway.jobs.job import Job, Rules
 from headway.jobs.outcomes import PASSED, Ending, Failure, Outcome, Phase
-from headway.jobs.shared import SharedStorage, portable
+from headway.jobs.shared import Changes, SharedStorage, portable
 
 NEXT: Mapping[tuple[Phase, bool], Phase | Ending] = {
     (Phase.CHECK, True): Ending.PASSED,
@@ -121,7 +121,7 @@ def _beyond_check(
                     phase=phase,
                     executed=True,
                     shared=shared.changes(),
-                    storage=_storage(job),
+                    storage=storage_of(job),
                 ),
             )
         watcher.entering(job, phase)
@@ -149,14 +149,16 @@ def _beyond_check(
         executed,
         final=failure is not None and not _worth_retrying(job, failure),
         shared=shared.changes(),
-        storage=_storage(job) if executed and rules.has_cleanup else None,
+        storage=storage_of(job) if executed and rules.has_cleanup else None,
         job=job if executed and rules.has_cleanup else None,
     )
 
 
-def _storage(job: Job) -> Any:
+def storage_of(job: Job) -> Changes | None:
+    """The job's own storage, whole, as values; None when it is empty."""
     storage = job.__dict__.get("storage")
-    return portable(storage) if storage else None
+    # A copy: the code of a try that is overdue may still be filling it.
+    return portable(dict(storage)) if storage else None
 
 
 def _worth_retrying(job: Job, failure: Failure) -> bool:

@@ -50,6 +50,8 @@ class Work:
     # A job started a command: (key, number, process id). May be called from any thread; returns
     # once that is committed.
     started_process: Callable[[int, int, int], None] = lambda key, number, pid: None
+    # That command is over. May be called from any thread.
+    process_ended: Callable[[int, int, int], None] = lambda key, number, pid: None
 
 
 class Executor(Protocol):
@@ -60,6 +62,10 @@ class Executor(Protocol):
     @property
     def free(self) -> int:
         """How many tries can be started now."""
+
+    @property
+    def running(self) -> int:
+        """How many tries are under way, those not counted that were given up."""
 
     def open(self, work: Work) -> None:
         """Make ready for a run."""
