@@ -154,9 +154,7 @@ def _live(life: Life) -> End:
             if life.retry:
                 events = [decode(entry.row) for entry in store.journal(record.id)]
                 retry = launching.retry_keys(loaded.plan, events, None)
-            runner = launching.take_up(
-                store, record, loaded, executor(life), options, retry=retry
-            )
+            runner = launching.take_up(store, record, loaded, executor(life), options, retry=retry)
         else:
             loaded = load(life.target, life.inputs)
             runner = launching.begin(store, loaded, executor(life), options)

@@ -229,7 +229,12 @@ def test_killed_at_a_commit_and_again_while_it_is_resumed(
     giver: LifeGiver, undisturbed: Undisturbed, tmp_path: Path, on: str, slots: int
 ) -> None:
     commits = range(1, undisturbed.commits + 1)
-    points = [(first, second) for first in commits for second in commits if first + second < 1.2 * len(commits)]
+    points = [
+        (first, second)
+        for first in commits
+        for second in commits
+        if first + second < 1.2 * len(commits)
+    ]
     for first, second in points if FULL else random.Random(2).sample(points, 40):
         world = sqlite_world(giver, tmp_path / f"{first}-{second}")
         when = random.Random(first * second).choices(["before", "after"], k=2)
