@@ -57,7 +57,7 @@ def plan_of(examples: Sequence[Example], policy: Policy | None = None) -> tuple[
                 },
             )
         )
-    plan, definitions = compile_jobs(classes[-1], policy)
+    plan, definitions, _ = compile_jobs(classes[-1], policy)
     return plan, [classes.index(definition) for definition in definitions]
 
 
