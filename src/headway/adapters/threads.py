@@ -202,7 +202,7 @@ class _Attempt:
             )
             self._in_time()
         except _TimedOut:
-            outcome = self.timed_out(Ending.FAILED)
+            outcome = self.timed_out(Ending.FAILED)._replace(shared=work.shared.changes())
         tools.ends_at = None
         return outcome
 
