@@ -120,7 +120,7 @@ def _beyond_check(
                     failure=failure,
                     phase=phase,
                     executed=True,
-                    shared=shared.changes(),
+                    shared=shared.changes(goes_on=True),
                     storage=storage_of(job),
                 ),
             )
