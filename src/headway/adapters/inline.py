@@ -8,7 +8,7 @@ from typing import Any
 from headway.adapters.explain import explain
 from headway.adapters.here import ask_check, clean_up
 from headway.adapters.threads import Threads
-from headway.adapters.tools import Tools
+from headway.adapters.tools import Stop, Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import Changes
@@ -26,11 +26,12 @@ class Inline:
     watches_phases = False
     blocks = True
     free = 1
+    running = 0  # none is under way while anybody can ask
 
     def __init__(self) -> None:
         self._late: list[Late] = []
         self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._aside: Threads | None = None
         self._directory = -1
         self._work: Work
@@ -53,16 +54,21 @@ class Inline:
         tools.number = number
         try:
             job = work.definitions[key]()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return Outcome(Ending.FAILED, failure=explain(None, error, trace=work.trace))
         job._tools = tools
-        return carry_out(
+        outcome = carry_out(
             job, rules, work.shared, work.args, work.kwargs, self, self._explain, work.act
         )
+        if tools.has_output:
+            tools.finish()
+        return outcome
 
     def _bounded(self, key: int, number: int) -> Outcome:
         if self._aside is None:
-            self._aside = Threads(1)
+            self._aside = Threads(1, self._stop)
             self._aside.open(self._work)
         self._aside.start(key, number)
         while True:
@@ -101,8 +107,6 @@ class Inline:
 
     def stop(self) -> None:
         self._stop.set()
-        if self._aside is not None:
-            self._aside.stop()
 
     def wake(self) -> None:
         self._wake.set()

@@ -32,9 +32,10 @@ class Threads:
 
     blocks = False
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, stop: Stop | None = None) -> None:
+        """``stop``: where another executor's threads are asked to end."""
         self.slots = slots
-        self._stop = Stop()
+        self._stop = stop or Stop()
         self._running: dict[int, _Attempt] = {}
         self._todo: queue.SimpleQueue[_Attempt | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
