@@ -30,7 +30,9 @@ _MOST_READS = 16  # at a time, so that one child that writes without end holds u
 class Child:
     """One child: what it told, when it must be over, and how it ended."""
 
-    def __init__(self, fork: Fork, work: Work, key: int, number: int, phase: Phase) -> None:
+    def __init__(
+        self, fork: Fork, work: Work, key: int, number: int, phase: Phase, grace_s: float
+    ) -> None:
         self.fork = fork
         self.key = key
         self.number = number
@@ -42,6 +44,7 @@ class Child:
         self.given_up = False  # nobody wants to hear of it any more
         self.interrupted = False  # its job raised KeyboardInterrupt
         self.outcome: Outcome | None = None
+        self._grace_s = grace_s
         self._work = work
         self._rules = work.rules[key]
         self._intended: Outcome | None = None  # what was so when Run was about to start
@@ -169,7 +172,7 @@ class Child:
             self.ask_to_end()
         if self.ends_at is not None and now >= self.ends_at and not self._late:
             self._late = True
-            self.kill_at = now + HARD_GRACE_S
+            self.kill_at = now + self._grace_s
             self._signal(signal.SIGTERM)
         if self.kill_at is not None and now >= self.kill_at:
             self.kill()

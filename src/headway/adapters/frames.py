@@ -27,7 +27,8 @@ class Unportable(BaseException):
             f"global_storage[{key!r}] holds a {kind}, which JSON cannot carry to other processes:"
             " keep only texts, numbers, lists and dictionaries there, or use --on threads"
         )
-        self.changes = changes._replace(opaque={})
+        rest = changes._replace(opaque={})
+        self.changes = rest if any(rest) else None
 
 
 def require_portable(changes: Changes | None) -> None:

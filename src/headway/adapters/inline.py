@@ -7,7 +7,7 @@ from typing import Any
 
 from headway.adapters.explain import explain
 from headway.adapters.here import ask_check, clean_up
-from headway.adapters.threads import Threads
+from headway.adapters.threads import OVERDUE_GRACE_S, Threads
 from headway.adapters.tools import Stop, Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
@@ -28,7 +28,8 @@ class Inline:
     free = 1
     running = 0  # none is under way while anybody can ask
 
-    def __init__(self) -> None:
+    def __init__(self, *, grace_s: float = OVERDUE_GRACE_S) -> None:
+        self._grace_s = grace_s
         self._late: list[Late] = []
         self._wake = threading.Event()
         self._stop = Stop()
@@ -68,7 +69,7 @@ class Inline:
 
     def _bounded(self, key: int, number: int) -> Outcome:
         if self._aside is None:
-            self._aside = Threads(1, self._stop)
+            self._aside = Threads(1, self._stop, grace_s=self._grace_s)
             self._aside.open(self._work)
         self._aside.start(key, number)
         while True:
@@ -80,6 +81,8 @@ class Inline:
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
         self._wake.wait(timeout_s)
         self._wake.clear()
+        if self._aside is not None:
+            self._late += [news for news in self._aside.wait(0) if isinstance(news, Late)]
         late, self._late = self._late, []
         return late
 

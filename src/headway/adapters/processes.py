@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headway.adapters import in_child
-from headway.adapters.child import Child
+from headway.adapters.child import HARD_GRACE_S, Child
 from headway.adapters.children import Children
 from headway.adapters.forks import Body, fill_standard_descriptors, fork, load_libc
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
@@ -28,8 +28,10 @@ class Processes:
 
     blocks = False
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, grace_s: float = HARD_GRACE_S) -> None:
+        """``grace_s``: between TERM at a deadline and KILL."""
         self.slots = slots
+        self._grace_s = grace_s
         self._libc = load_libc()
         self._lock = threading.RLock()  # between close and calls from other threads, or signals
         self._children: Children | None = None
@@ -139,7 +141,8 @@ class Processes:
         held = self._open().descriptors()
         if children is not self._children:
             held += children.descriptors()
-        child = Child(fork(body, self._libc, close=held), self._work, key, number, phase)
+        forked = fork(body, self._libc, close=held)
+        child = Child(forked, self._work, key, number, phase, self._grace_s)
         timeout_s = self._work.rules[key].timeout_s
         if timeout_s is not None:
             # Until it says so itself: a child that does not even get so far is late, too.

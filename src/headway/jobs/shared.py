@@ -112,7 +112,8 @@ class SharedStorage(dict[Any, Any]):
             value = super().get(key, _MISSING)
             if value is _MISSING:
                 self._told.pop(key, None)
-                deleted.append(key)
+                if isinstance(key, str):  # no other was ever told
+                    deleted.append(key)
                 continue
             try:
                 text = encode(key, value)
@@ -122,7 +123,7 @@ class SharedStorage(dict[Any, Any]):
                 continue
             if self._told.get(key) != text:
                 self._told[key] = text
-                changes.set[key] = value
+                changes.set[key] = _copy(value, text)
         changes = changes._replace(deleted=tuple(deleted))
         return changes if any(changes) else None
 
@@ -144,7 +145,7 @@ def encode(key: Any, value: Any) -> str:
         text = json.dumps(value, allow_nan=False)
         if type(value) not in _PLAIN and json.loads(text) != value:
             raise ValueError(f"{key!r} holds what JSON changes")
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{key!r} holds what JSON cannot carry") from error
     return text
 
@@ -156,12 +157,15 @@ def portable(storage: dict[Any, Any]) -> Changes | None:
     changes = Changes({}, (), {})
     for key, value in storage.items():
         try:
-            encode(key, value)
+            changes.set[key] = _copy(value, encode(key, value))
         except ValueError:
             changes.opaque[str(key)] = _kind(key, value)
-        else:
-            changes.set[key] = value
     return changes
+
+
+def _copy(value: Any, text: str) -> Any:
+    """The value, as it was when the text was made: another job may be changing it in place."""
+    return value if type(value) in _PLAIN else json.loads(text)
 
 
 def _kind(key: Any, value: Any) -> str:
