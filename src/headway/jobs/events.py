@@ -221,8 +221,17 @@ _KINDS: dict[str, type[Any]] = {
     "run-ended": RunEnded,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
+_LIVE = {PhaseEnded: "phase-ended", JobStood: "job-stood", OutputWritten: "output-written"}
 # The end of a try is stored under its ending, so that "one success a job" is an index.
 _ENDINGS = {ending.value: ending for ending in Ending}
+_EMPTY: dict[str, Any] = {"counts": {}, "keys": ()}
+
+
+def name_of(event: Event | Live) -> str:
+    """An event's name for a program that reads it."""
+    if isinstance(event, TryEnded):
+        return "try-ended"
+    return _LIVE.get(type(event)) or _NAMES[type(event)]
 
 
 def encode(event: Event) -> Row:
@@ -283,9 +292,9 @@ def decode(row: Row) -> Event:
         body["key"] = row.key
     if "number" in cls._fields:
         body["number"] = row.number
-    for name, default in (("counts", {}), ("answer", ""), ("keys", ()), ("key", None)):
-        if name in cls._fields and name not in body and name not in cls._field_defaults:
-            body[name] = default
+    for name in cls._fields[1:]:
+        if name not in body and name not in cls._field_defaults:
+            body[name] = _EMPTY.get(name, "")  # what is empty was not written
     event: Event = cls(at_us=row.at_us, **body)
     return event
 

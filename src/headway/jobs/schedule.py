@@ -10,7 +10,8 @@ The rules, which all runners share:
 * The delay runs from the end of a try to the start of the next.
 * A tag with a limit lets that many of its jobs run at once.
 * When a job failed for good, a plan that stops on failure starts nothing more; any other goes on
-  with what can still be reached. Nodes marked ``finally_`` start when all the rest is over.
+  with what can still be reached. A job in doubt stops such a plan until it is settled.
+* Nodes marked ``finally_`` start when all the rest is over and nothing is in doubt.
 
 States of a node:
 
@@ -20,7 +21,7 @@ States of a node:
                             +---- started -----+
     IN_DOUBT --settled--> REPAIRED | FAILED | PENDING
 
-BLOCKED and CANCELLED are derived when asked for: see ``states_shown``.
+BLOCKED and CANCELLED are derived when asked for: see ``states_shown``. All other news is Ignored.
 
 Cost: O(jobs + needs) for a whole run, O(log jobs) a decision, no recursion.
 """
@@ -39,6 +40,12 @@ LONGEST_BACKOFF_S = 3600.0
 _PENDING, _RUNNING, _WAITING = JobState.PENDING, JobState.RUNNING, JobState.WAITING
 _PASSED, _REPAIRED = Ending.PASSED, Ending.REPAIRED
 _SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
+_LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)
+_SETTLED = {
+    "done": JobState.REPAIRED,
+    "again": JobState.PENDING,
+    "failed": JobState.FAILED,
+}
 _STATE_OF = {
     Ending.PASSED: JobState.PASSED,
     Ending.REPAIRED: JobState.REPAIRED,
@@ -83,9 +90,9 @@ class Schedule:
         self._dependents = plan.dependents()
         self._limits = dict(plan.policy.limits)
         self._in_use: dict[str, int] = {}
-        self._parked: dict[str, list[int]] = {}  # by the tag whose limit is reached
+        self._parked: dict[str, list[int]] = {}  # by the tag whose limit is reached: heaps
         self._stops = plan.policy.on_failure == "stop"
-        self._stopped = self._stops and any(self._is_lost(state) for state in self.states)
+        self._stopped = self._stops and self._has_lost()
         self._round = 1
         self._due: list[int] = []  # heap: this round's, delay over
         self._next: list[int] = []  # next round's, delay over
@@ -94,9 +101,7 @@ class Schedule:
         self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
         for key in self._finally:
             self._missing[key] += 1  # the end of all the rest
-        for key, missing in enumerate(self._missing):
-            if not missing:
-                self._startable(key)
+        self._fill()
         self._open_finally()
 
     @classmethod
@@ -128,9 +133,9 @@ class Schedule:
                 else:
                     states[key] = _WAITING
                     waited_s = (at_us - event.at_us) / 1e6
-                    due[key] = now + max(0.0, rules.retry_delay_s - waited_s)
+                    due[key] = now + max(0.0, _delay_s(rules, tries[key], chance) - waited_s)
             elif isinstance(event, Settled):
-                states[event.key] = _settled(event.how)
+                states[event.key] = _SETTLED[event.how]
             elif isinstance(event, RunRetried):
                 for key in event.keys:
                     states[key] = _PENDING
@@ -149,18 +154,14 @@ class Schedule:
                 heappush(self._due, key)
             else:
                 self._next.append(key)
-        states = self.states
         while True:
             due = self._due
             while due:
                 key = due[0]
-                if states[key] is not _PENDING and states[key] is not _WAITING:
-                    heappop(due)
-                elif self._limits and (tag := self._full_tag(key)):
-                    heappop(due)
-                    self._parked.setdefault(tag, []).append(key)
-                else:
+                if not self._limits or (tag := self._full_tag(key)) is None:
                     return key
+                heappop(due)
+                self._park(key, tag)
             self._round += 1
             if not self._next:
                 return None
@@ -185,14 +186,10 @@ class Schedule:
         return all([states[key] in _SUCCEEDED for key in wanted])
 
     def started(self, key: int, now: float) -> Ignored | None:
-        """A try of the job has begun."""
-        state = self.states[key]
-        if state is not _PENDING and state is not _WAITING:
-            return Ignored(f"{self.plan.names[key]} was started while it is {state}")
-        if self._missing[key]:
-            return Ignored(f"{self.plan.names[key]} was started before what it needs")
-        if self._due and self._due[0] == key:
-            heappop(self._due)
+        """A try of the job that ``ready`` has just named has begun."""
+        if not self._due or self._due[0] != key:
+            return self._foreign(key, "was started out of turn")
+        heappop(self._due)
         self.states[key] = _RUNNING
         self.running += 1
         if self._limits:
@@ -204,9 +201,12 @@ class Schedule:
         self, key: int, ending: Ending, now: float, final: bool = False
     ) -> JobState | Ignored:
         """A try has ended so; where the job stands now. ``final``: do not try it again."""
-        states = self.states
-        if states[key] is not _RUNNING:
-            return Ignored(f"{self.plan.names[key]} ended while it is {states[key]}")
+        try:
+            running = self.states[key] is _RUNNING
+        except IndexError:
+            running = False
+        if not running:
+            return self._foreign(key, "ended")
         self.running -= 1
         self.tries[key] += 1
         if self._limits:
@@ -215,31 +215,37 @@ class Schedule:
             return self._succeed(key, _STATE_OF[ending])
         rules = self.plan.rules[key]
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
+            state = self.states[key] = _WAITING
+            due = self.waits_until[key] = now + _delay_s(rules, self.tries[key], self._chance)
             if self.cancelled or (self._stopped and not rules.finally_):
-                state = JobState.CANCELLED if self.cancelled else JobState.FAILED
+                state = self._shown_when_stopped(state)
             else:
-                state = _WAITING
-                delay_s = self._delay_s(rules, self.tries[key])
-                self.waits_until[key] = now + delay_s
-                heappush(self._late, (now + delay_s, key, self._round + 1))
+                heappush(self._late, (due, key, self._round + 1))
         else:
-            state = _STATE_OF.get(ending, JobState.FAILED)
-        self.states[key] = state
-        if self._stops and self._is_lost(state) and not rules.finally_:
-            self._stop()
+            state = self.states[key] = _STATE_OF.get(ending, JobState.FAILED)
+            if self._stops and state in _LOST and not rules.finally_:
+                self._stop()
         self._open_finally()
         return state
 
     def settled(self, key: int, how: str) -> JobState | Ignored:
         """A person answered for a job in doubt: 'done', 'again' or 'failed'."""
-        if self.states[key] is not JobState.IN_DOUBT:
-            return Ignored(f"{self.plan.names[key]} was settled while it is {self.states[key]}")
-        state = _settled(how)
-        if state in _SUCCEEDED:
-            return self._succeed(key, state)
+        state = _SETTLED.get(how)
+        if not 0 <= key < len(self.states) or self.states[key] is not JobState.IN_DOUBT:
+            return self._foreign(key, "was settled")
+        if state is None:
+            return Ignored(f"{self.plan.names[key]} was settled as {how!r}, which means nothing")
         self.states[key] = state
-        if state is _PENDING:
+        lifted = self._stopped and not self.cancelled and not self._has_lost()
+        if lifted:
+            self._stopped = False
+        if state in _SUCCEEDED:
+            self._succeed(key, state)
+        elif state is _PENDING:
             self._startable(key)
+        if lifted:
+            self._fill()
+        self._open_finally()
         return state
 
     def cancel(self) -> None:
@@ -262,8 +268,30 @@ class Schedule:
                 elif any(shown[need] in hopeless for need in self.plan.needs[key]):
                     shown[key] = JobState.BLOCKED
                 elif self._stopped and not self.plan.rules[key].finally_:
-                    shown[key] = JobState.BLOCKED
+                    shown[key] = self._shown_when_stopped(state)
         return shown
+
+    def _shown_when_stopped(self, state: JobState) -> JobState:
+        """Where a job stands for a reader, that would start if the run had not been stopped."""
+        if self.cancelled:
+            return JobState.CANCELLED
+        return JobState.FAILED if state is _WAITING else JobState.BLOCKED
+
+    def _foreign(self, key: int, what: str) -> Ignored:
+        if not 0 <= key < len(self.states):
+            return Ignored(f"job {key} {what}: there is none in this plan")
+        return Ignored(f"{self.plan.names[key]} {what} while it is {self.states[key]}")
+
+    def _has_lost(self) -> bool:
+        rules = self.plan.rules
+        return any(s in _LOST and not rules[key].finally_ for key, s in enumerate(self.states))
+
+    def _fill(self) -> None:
+        """Gather anew what may start."""
+        self._due, self._next, self._late, self._parked = [], [], [], {}
+        for key, missing in enumerate(self._missing):
+            if not missing:
+                self._startable(key)
 
     def _succeed(self, key: int, state: JobState) -> JobState:
         self.states[key] = state
@@ -312,12 +340,15 @@ class Schedule:
 
     def _open_finally(self) -> None:
         """Let the finally-nodes go once all the rest is over."""
-        if self._finally and self.is_over and not self.cancelled:
-            nodes, self._finally = self._finally, []
-            for key in nodes:
-                self._missing[key] -= 1
-                if not self._missing[key] and self.states[key] is _PENDING:
-                    self._startable(key)
+        if not self._finally or not self.is_over or self.cancelled:
+            return
+        if JobState.IN_DOUBT in self.states:
+            return  # what is settled may let others start
+        nodes, self._finally = self._finally, []
+        for key in nodes:
+            self._missing[key] -= 1
+            if not self._missing[key]:
+                self._startable(key)
 
     def _full_tag(self, key: int) -> str | None:
         for tag in self.plan.rules[key].tags:
@@ -326,28 +357,34 @@ class Schedule:
                 return tag
         return None
 
+    def _park(self, key: int, full: str) -> None:
+        """Put aside a job until a tag of it has room."""
+        heappush(self._parked.setdefault(full, []), key)
+        for tag in self.plan.rules[key].tags:
+            if tag != full:
+                self._admit(tag)  # the place that this job could not take
+
     def _release(self, key: int) -> None:
         for tag in self.plan.rules[key].tags:
             self._in_use[tag] -= 1
-            for parked in self._parked.pop(tag, ()):
-                heappush(self._due, parked)
+            self._admit(tag)
 
-    def _delay_s(self, rules: Rules, failed_tries: int) -> float:
-        """Fixed, or doubled with each failed try and up to half as much again, by chance."""
-        delay_s = rules.retry_delay_s
-        if rules.backoff == "fixed":
-            return delay_s
-        grown_s: float = min(delay_s * 2.0 ** min(failed_tries - 1, 60), LONGEST_BACKOFF_S)
-        return max(delay_s, grown_s) * (1 + self._chance() / 2)
+    def _admit(self, tag: str) -> None:
+        """Let one job that was put aside for a tag come forward, if there is room.
 
-    @staticmethod
-    def _is_lost(state: JobState) -> bool:
-        return state in (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)
+        One for each place that falls free: to let all come would cost the square of their number.
+        """
+        parked = self._parked.get(tag)
+        if parked and self._in_use.get(tag, 0) < self._limits[tag]:
+            heappush(self._due, heappop(parked))
+            if not parked:
+                del self._parked[tag]
 
 
-def _settled(how: str) -> JobState:
-    return {
-        "done": JobState.REPAIRED,
-        "again": JobState.PENDING,
-        "failed": JobState.FAILED,
-    }[how]
+def _delay_s(rules: Rules, failed_tries: int, chance: Callable[[], float]) -> float:
+    """Fixed, or doubled with each failed try and up to half as much again, by chance."""
+    delay_s = rules.retry_delay_s
+    if rules.backoff == "fixed":
+        return delay_s
+    grown_s: float = min(delay_s * 2.0 ** min(failed_tries - 1, 60), LONGEST_BACKOFF_S)
+    return max(delay_s, grown_s) * (1 + chance() / 2)

@@ -33,6 +33,11 @@ class Launch(NamedTuple):
     python: str  # Python's, major and minor: fingerprints hold only within one
 
 
+def short_id(id: str) -> str:
+    """As much of a run's id as a reader is shown: all of its time, enough of its chance."""
+    return id[:12]
+
+
 class RunRecord(NamedTuple):
     """One run as the store has it. Moments are microseconds of UTC since 1970."""
 

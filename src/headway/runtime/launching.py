@@ -4,7 +4,7 @@ import getpass
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from headway.jobs.schedule import Schedule
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Executor
-from headway.ports.store import Launch, RunRecord, Store
+from headway.ports.store import Launch, RunRecord, Store, short_id
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
@@ -54,6 +54,15 @@ class Options:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What somebody who looks on wants of a run."""
+
+    phases: bool = False  # to be told of each phase's end
+    trace: bool = False  # failures with their tracebacks
+    ticked: Callable[[], None] | None = None  # called some twenty times a second, by any thread
+
+
 class Undecided(Conflict):
     """A person must say what became of jobs whose Run began and whose end nobody saw."""
 
@@ -63,7 +72,7 @@ class Undecided(Conflict):
         one = jobs[0]
         super().__init__(
             f"{', '.join(jobs)}: Run began and nobody knows how it ended. Look, then type"
-            f" headway settle {run[:8]} {_quoted(one)} --done (or --again, or --failed)"
+            f" headway settle {short_id(run)} {_quoted(one)} --done (or --again, or --failed)"
         )
 
 
@@ -73,8 +82,10 @@ def begin(
     executor: Executor,
     options: Options,
     listeners: Sequence[Listener] = (),
+    watch: Watch | None = None,
 ) -> Runner:
     """Store a new run and make the runner that carries it out."""
+    watch = watch or Watch()
     run = clocks.new_id()
     now_us = clocks.now_us()
     plan = loaded.plan
@@ -99,6 +110,9 @@ def begin(
         inputs=loaded.inputs,
         journal=journal,
         listeners=listeners,
+        watches_phases=watch.phases,
+        trace=watch.trace,
+        ticked=watch.ticked,
         cleanup=options.cleanup,
         strict=options.strict,
     )
@@ -113,7 +127,7 @@ def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
     launch = record.launch
     if not Path(launch.directory).is_dir():
         raise DefinitionError(
-            f"run {record.id[:8]} was started in {launch.directory}, which is gone"
+            f"run {short_id(record.id)} was started in {launch.directory}, which is gone"
         )
     os.chdir(launch.directory)
     stored = Plan.from_json(store.plan(record.id))
@@ -122,8 +136,8 @@ def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
     if differences:
         listed = "\n  ".join(differences[:20])
         raise DefinitionError(
-            f"the plan of {launch.target} is no longer that of run {record.id[:8]}:\n  {listed}\n"
-            "Undo that to go on with this run, or start a new one with headway run."
+            f"the plan of {launch.target} is no longer that of run {short_id(record.id)}:\n"
+            f"  {listed}\nUndo that to go on with this run, or start a new one with headway run."
         )
     return loaded, _changed_sources(launch, loaded)
 
@@ -146,6 +160,7 @@ def take_up(
     executor: Executor,
     options: Options,
     listeners: Sequence[Listener] = (),
+    watch: Watch | None = None,
     *,
     retry: Sequence[int] | None = None,
 ) -> Runner:
@@ -154,6 +169,7 @@ def take_up(
     ``retry``: keys to be tried anew. What the dead owner's jobs left running is ended first.
     Raises: Conflict when the run has a living owner; Undecided when a person must decide first.
     """
+    watch = watch or Watch()
     require_unowned(record)
     epoch = store.take(
         record.id, record.epoch, ownership.this_process(), next_lap=retry is not None
@@ -185,6 +201,9 @@ def take_up(
         inputs=loaded.inputs,
         journal=journal,
         listeners=listeners,
+        watches_phases=watch.phases,
+        trace=watch.trace,
+        ticked=watch.ticked,
         cleanup=options.cleanup,
         strict=options.strict,
         start=_Stood(loaded.plan, events).start(),
@@ -202,9 +221,10 @@ def carry_out(runner: Runner) -> RunState:
 def require_unowned(record: RunRecord) -> None:
     """Nobody works on the run. Raises: Conflict naming who does."""
     if ownership.lives(record):
+        short = short_id(record.id)
         raise Conflict(
-            f"run {record.id[:8]} is being worked on by {record.owner}:"
-            f" headway logs {record.id[:8]} -f shows it, headway cancel {record.id[:8]} stops it"
+            f"run {short} is being worked on by {record.owner}:"
+            f" headway logs {short} -f shows it, headway cancel {short} stops it"
         )
 
 
@@ -356,9 +376,8 @@ def require_over(record: RunRecord) -> None:
     """The run is over. Raises: Rejected saying what to type instead."""
     state = ownership.state_now(record)
     if state in (RunState.RUNNING, RunState.INTERRUPTED, RunState.IN_DOUBT):
-        raise Rejected(
-            f"run {record.id[:8]} is {state}, not over: headway resume {record.id[:8]} goes on"
-        )
+        short = short_id(record.id)
+        raise Rejected(f"run {short} is {state}, not over: headway resume {short} goes on")
 
 
 def _who() -> str:

@@ -7,7 +7,7 @@ then apply. If a commit fails the runner is thrown away; ``headway resume`` rebu
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -97,7 +97,9 @@ class Runner:
         strict: bool = False,
         only: Iterable[int] | None = None,
         start: Start | None = None,
+        ticked: Callable[[], None] | None = None,
     ) -> None:
+        """``ticked`` is called with every ``tick``: some twenty times a second, by any thread."""
         start = start or Start()
         self.plan = plan
         self.schedule = start.schedule or Schedule(plan, self.chance, only=only)
@@ -120,6 +122,7 @@ class Runner:
         self._stopping = start.cancelled
         self._owed = start.owed
         self._looked = 0.0
+        self._ticked = ticked
         self._work = Work(
             definitions=definitions,
             rules=plan.rules,
@@ -134,6 +137,11 @@ class Runner:
             wrote=self._wrote,
             started_process=self._started_process,
         )
+
+    @property
+    def run_id(self) -> str:
+        """The run's id; "" for a run that nobody records."""
+        return self._journal.run if self._journal is not None else ""
 
     @property
     def needs_keeper(self) -> bool:
@@ -335,6 +343,8 @@ class Runner:
         journal = self._journal
         assert journal is not None
         journal.tick()
+        if self._ticked is not None:
+            self._ticked()
         now = clocks.monotonic()
         if now - self._looked < LOOK_S:
             return

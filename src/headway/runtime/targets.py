@@ -21,6 +21,10 @@ from headway.jobs.plan import Plan, Policy, compile_jobs
 from headway.runtime.arguments import require_accepted
 
 
+class UnknownTarget(DefinitionError):
+    """What was named is not there, or could be several things: name another."""
+
+
 class Loaded(NamedTuple):
     """A target, compiled."""
 
@@ -33,11 +37,11 @@ class Loaded(NamedTuple):
 def load(target: str, inputs: Mapping[str, Any], policy: Policy | None = None) -> Loaded:
     """Load a target and compile its plan.
 
-    Raises: DefinitionError saying what is wrong and what to type instead.
+    Raises: DefinitionError saying what is wrong, UnknownTarget also what to type instead.
     """
     place, _, name = target.partition(":")
     if place.endswith((".yaml", ".yml", ".json")):
-        raise DefinitionError(
+        raise UnknownTarget(
             f"{place} looks like a playbook; this Headway carries out job files only (file.py)"
         )
     module = _module(place, target)
@@ -53,14 +57,14 @@ def _module(place: str, target: str) -> ModuleType:
     if place.endswith(".py") or os.sep in place:
         return _from_file(Path(place))
     if Path(place + ".py").is_file() or Path(place).exists():
-        raise DefinitionError(f"there is no target {target!r}. Did you mean {place}.py?")
+        raise UnknownTarget(f"there is no target {target!r}. Did you mean {place}.py?")
     sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is not None and not f"{place}.".startswith(f"{error.name}."):
             raise _broken(place, error) from error
-        raise DefinitionError(
+        raise UnknownTarget(
             f"there is no module {place!r}: a target is file.py[:Root] or package.module:Root"
         ) from error
     except Exception as error:
@@ -71,7 +75,7 @@ def _module(place: str, target: str) -> ModuleType:
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise DefinitionError(f"there is no file {path}: a target is file.py[:Root]")
+        raise UnknownTarget(f"there is no file {path}: a target is file.py[:Root]")
     directory = str(path.resolve().parent)
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -108,7 +112,7 @@ def _named(module: ModuleType, name: str, place: str) -> Any:
         root = getattr(root, part, None)
     if root is None or not (callable(root) or hasattr(root, "plan_node")):
         candidates = [cls.__name__ for cls in _jobs_of(module)]
-        raise DefinitionError(
+        raise UnknownTarget(
             f"{place} defines no job or function {name!r}."
             + (f" It defines: {', '.join(candidates)}." if candidates else "")
         )
@@ -138,12 +142,12 @@ def _found(module: ModuleType, place: str) -> Any:
         )
     if not roots:
         names = ", ".join(job.__name__ for job in jobs)
-        raise DefinitionError(
+        raise UnknownTarget(
             f"{place} has no root: each of its jobs is needed by another ({names})."
             f" Name the one you want: {place}:{jobs[-1].__name__}"
         )
     lines = "\n".join(f"  {place}:{job.__name__}" for job in roots)
-    raise DefinitionError(
+    raise UnknownTarget(
         f"{place} has {len(roots)} jobs that nothing needs. Say which is the root:\n{lines}"
     )
 

@@ -1,0 +1,74 @@
+"""headway logs RUN [-f]"""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.documents import line_document
+from headway.doors.cli.stores import found_run, opened
+from headway.doors.cli.words import as_json, coloured, faint, number, printable
+
+if TYPE_CHECKING:
+    from headway.jobs.plan import Plan
+    from headway.ports.store import Line, RunRecord, Store
+
+LOOK_S = 0.2  # how often -f looks for more
+_COLOURS = {"err": "waiting", "warning": "waiting", "error": "failed"}
+
+
+@click.command(short_help="Show what the jobs of a run wrote.")
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run is over.")
+@click.option("--job", "-J", metavar="JOB", help="Only what this job wrote.")
+@options.reading_json
+def command(run: str | None, follow: bool, job: str | None, **arguments: Any) -> int:
+    """Show what the jobs of RUN (the last one, if left out) wrote."""
+    from headway.jobs.plan import Plan
+
+    with opened(arguments) as store:
+        record = found_run(store, run)
+        plan = Plan.from_json(store.plan(record.id))
+        key = None if job is None else plan.key_of(job)
+        lines = _followed(store, record, key) if follow else _written(store, record.id, key)
+        for line in lines:
+            if arguments["as_json"]:
+                click.echo(as_json(line_document(line, plan)))
+            else:
+                click.echo(shown(line, plan, alone=job is not None))
+    return exits.DONE
+
+
+def _written(store: "Store", run: str, key: int | None, after: int = 0) -> "Iterator[Line]":
+    while lines := store.output(run, key, after):
+        yield from lines
+        after = lines[-1].id
+
+
+def _followed(store: "Store", record: "RunRecord", key: int | None) -> "Iterator[Line]":
+    """The lines there are, then those that come, until the run is over and all are told."""
+    from headway.runtime import ownership
+
+    after = 0
+    while True:
+        over = not ownership.lives(store.find(record.id))
+        for line in _written(store, record.id, key, after):
+            after = line.id
+            yield line
+        if over:
+            return
+        time.sleep(LOOK_S)
+
+
+def shown(line: "Line", plan: "Plan", *, alone: bool = False) -> str:
+    name = printable(plan.names[line.key])
+    before = "" if alone else f"{faint(f'{name} |')} "
+    if line.lost:
+        lost = number(line.lost, "line")
+        return before + faint(f"({lost} more, not kept)")
+    # Into a file or a pager the line goes as it was written.
+    text = printable(line.text.expandtabs()) if sys.stdout.isatty() else line.text
+    return before + coloured(text, _COLOURS.get(line.stream, ""))

@@ -1,0 +1,86 @@
+"""Options that several commands share."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from headway.doors.cli.exits import Mistyped
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several decorators as one; the first one's option comes first in --help."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+db: Decorator = click.option(
+    "--db", metavar="URL|PATH",
+    help="The store: an SQLite file or postgresql://…  [env: HEADWAY_DB; default:"
+    " .headway/headway.db, found upwards]",
+)  # fmt: skip
+durable: Decorator = click.option(
+    "--durable", type=click.Choice(["process", "power"]),
+    help="What a commit survives: the death of the process (default), or also of the machine.",
+)  # fmt: skip
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+debug: Decorator = click.option(
+    "--debug", is_flag=True, help="Show tracebacks, of jobs and of errors."
+)
+inputs: Decorator = together(
+    click.option(
+        "--set", "-s", "texts", metavar="NAME=TEXT", multiple=True, help="An input, as text."
+    ),
+    click.option(
+        "--set-json", "values", metavar="NAME=JSON", multiple=True,
+        help="An input of another type: 3, true, [1,2], {\"a\":1}.",
+    ),
+)  # fmt: skip
+reading: Decorator = together(db, debug)
+reading_json: Decorator = together(as_json, db, debug)
+
+
+def read_inputs(texts: tuple[str, ...], values: tuple[str, ...]) -> dict[str, Any]:
+    """The inputs that --set and --set-json give. Raises: Mistyped."""
+    found: dict[str, Any] = {}
+    for option, pairs in (("--set", texts), ("--set-json", values)):
+        for pair in pairs:
+            name, mark, value = pair.partition("=")
+            if not mark or not name.isidentifier():
+                raise Mistyped(
+                    f"{option} {pair!r}: write {option} name=value, the name being one that a"
+                    " Python argument can have (letters, digits, _)"
+                )
+            if name in found:
+                raise Mistyped(f"{option} {pair!r}: the input {name!r} is given twice")
+            found[name] = value if option == "--set" else _parsed(option, pair, value)
+    return found
+
+
+def _parsed(option: str, pair: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+    except ValueError as error:
+        raise Mistyped(
+            f"{option} {pair!r}: what follows = is not JSON ({error})."
+            " A text in JSON has quotes: name='\"text\"'; --set name=text needs none."
+        ) from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return found

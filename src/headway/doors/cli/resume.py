@@ -1,0 +1,88 @@
+"""headway resume RUN"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import options
+from headway.doors.cli.carrying import Show, carried_out, showing
+from headway.doors.cli.stores import found_run, opened
+from headway.doors.cli.words import listed, printable
+from headway.errors import Rejected
+from headway.jobs.states import RunState
+from headway.ports.store import short_id
+
+if TYPE_CHECKING:
+    from headway.ports.store import RunRecord
+    from headway.runtime.launching import Options
+
+changing = options.together(
+    click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many jobs at once."),  # noqa: E501
+    click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run."),  # noqa: E501
+    click.option("--cleanup/--no-cleanup", default=None, help="Whether Cleanups run at the end."),
+    click.option("--strict/--no-strict", default=None, help="Stop at a Check that looks broken."),
+)  # fmt: skip
+
+
+@click.command(short_help="Go on with a run that was cut off.")
+@click.argument("run", metavar="[RUN]", required=False)
+@changing
+@showing
+@options.db
+@options.durable
+def command(run: str | None, **arguments: Any) -> int:
+    """Go on with RUN (the last one, if left out) where it was cut off.
+
+    It is carried out as it was begun; options given here take the place of the ones given then.
+    """
+    from headway.runtime import ownership
+    from headway.runtime.executors import make
+    from headway.runtime.launching import reload, require_unowned, take_up
+
+    with opened(arguments) as store:
+        record = found_run(store, run)
+        require_unowned(record)
+        _require_unfinished(record, ownership.state_now(record))
+        target, changed = reload(store, record)
+        tell_taken_up(record, changed, arguments)
+        chosen = chosen_options(record, arguments)
+        executor = make(chosen.on, chosen.slots)
+        return carried_out(
+            store,
+            target.plan,
+            Show.chosen(arguments),
+            lambda watching, watch: take_up(
+                store, record, target, executor, chosen, [watching.heard], watch
+            ),
+        )
+
+
+def _require_unfinished(record: "RunRecord", state: RunState) -> None:
+    short = short_id(record.id)
+    if state is RunState.SUCCEEDED:
+        raise Rejected(f"run {short} is over: it succeeded. headway run begins a new one")
+    if state is RunState.FAILED:
+        raise Rejected(f"run {short} is over: it failed. headway retry {short} tries it again")
+
+
+def tell_taken_up(record: "RunRecord", changed: list[str], arguments: dict[str, Any]) -> None:
+    """Say what is taken up, and whose code is no longer what it was."""
+    err = bool(arguments["as_json"] or arguments["quiet"])
+    if not err:
+        click.echo(f"run {short_id(record.id)} of {printable(record.launch.target)} goes on")
+    if changed:
+        click.echo(f"changed since then: the code of {listed(changed)}; Checks decide", err=err)
+
+
+def chosen_options(record: "RunRecord", arguments: dict[str, Any]) -> "Options":
+    """The options the run was begun with, but for those given now."""
+    from headway.runtime.launching import Options
+
+    said = {
+        name: arguments[name]
+        for name in ("slots", "on", "cleanup", "strict")
+        if arguments.get(name) is not None
+    }
+    if said.get("slots", 1) > 1 and record.launch.options.get("on") == "inline":
+        said.setdefault("on", "")
+    return Options(**{**record.launch.options, **said})

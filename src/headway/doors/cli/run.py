@@ -1,0 +1,84 @@
+"""headway run TARGET"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import options
+from headway.doors.cli.carrying import Show, carried_out, showing
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.stores import opened
+from headway.doors.cli.targets import loaded
+
+if TYPE_CHECKING:
+    from headway.jobs.plan import Policy
+    from headway.runtime.launching import Options
+
+
+@click.command(short_help="Carry a target out.")
+@click.argument("target", metavar="TARGET")
+@options.inputs
+@click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), default=1, help="How many jobs at once.")  # noqa: E501  # fmt: skip
+@click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run; default: inline for -j 1, threads for more.")  # noqa: E501  # fmt: skip
+@click.option("--limit", "limits", metavar="TAG=N", multiple=True, help="How many jobs with a tag may run at once.")  # noqa: E501  # fmt: skip
+@click.option("--default-tries", metavar="N", type=click.IntRange(min=1), default=3, help="Tries of jobs without TRIES (3).")  # noqa: E501  # fmt: skip
+@click.option("--default-retry-delay", metavar="S", type=click.FloatRange(min=0), default=1.0, help="Seconds between tries of jobs without RETRY_DELAY (1).")  # noqa: E501  # fmt: skip
+@click.option("--no-cleanup", is_flag=True, help="Leave Cleanups to headway cleanup.")
+@click.option("--strict", is_flag=True, help="Stop at a Check that looks broken.")
+@showing
+@options.db
+@options.durable
+def command(target: str, **arguments: Any) -> int:
+    """Carry out what TARGET names, and what it needs, in the right order.
+
+    TARGET is file.py, file.py:Root or package.module:Root, where Root is a job class or a
+    function that is given the inputs and returns one.
+    """
+    from headway.runtime.executors import make
+    from headway.runtime.launching import begin
+
+    inputs = options.read_inputs(arguments["texts"], arguments["values"])
+    target_ = loaded(target, inputs, _policy(arguments))
+    chosen = _options(arguments)
+    executor = make(chosen.on, chosen.slots)
+    with opened(arguments, make=True) as store:
+        return carried_out(
+            store,
+            target_.plan,
+            Show.chosen(arguments),
+            lambda watching, watch: begin(
+                store, target_, executor, chosen, [watching.heard], watch
+            ),
+        )
+
+
+def _policy(arguments: dict[str, Any]) -> "Policy":
+    from headway.jobs.plan import Policy
+
+    return Policy(
+        default_tries=arguments["default_tries"],
+        default_retry_delay_s=arguments["default_retry_delay"],
+        limits=_limits(arguments["limits"]),
+    )
+
+
+def _options(arguments: dict[str, Any]) -> "Options":
+    from headway.runtime.launching import Options
+
+    return Options(
+        cleanup=not arguments["no_cleanup"],
+        strict=arguments["strict"],
+        slots=arguments["slots"],
+        on=arguments["on"] or "",
+        limits=_limits(arguments["limits"]),
+    )
+
+
+def _limits(pairs: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for pair in pairs:
+        tag, _, count = pair.rpartition("=")
+        if not tag or not count.isdecimal() or int(count) < 1:
+            raise Mistyped(f"--limit {pair!r}: write --limit TAG=N, N being 1 or more")
+        found[tag] = int(count)
+    return found

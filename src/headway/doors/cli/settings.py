@@ -1,0 +1,110 @@
+"""What holds for a command: defaults < headway.toml < environment < arguments, one frozen value."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.doors.cli.exits import Mistyped
+from headway.errors import Refused
+
+FILE = "headway.toml"
+STORE = Path(".headway") / "headway.db"
+DURABLE = ("process", "power")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the record is kept, and how safely."""
+
+    db: str  # a URL or a path
+    db_from: str  # who said so: "--db", "HEADWAY_DB", the path of a headway.toml, or ""
+    durable: str
+
+    def __repr__(self) -> str:
+        return f"Settings(db={masked(self.db)!r}, durable={self.durable!r})"
+
+
+def settled(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], directory: Path
+) -> Settings:
+    """The settings for a command typed in ``directory``.
+
+    Raises: Mistyped, Refused.
+    """
+    file: dict[str, str] = {}
+    place = None
+    if not (arguments.get("db") and arguments.get("durable")):
+        place = found_upwards(Path(FILE), directory)
+        file = _read(place) if place is not None else {}
+    db, db_from = _first(
+        (arguments.get("db"), "--db"),
+        (environment.get("HEADWAY_DB"), "HEADWAY_DB"),
+        (file.get("db"), str(place)),
+    )
+    if db_from == str(place) and "://" not in db:
+        db = str(Path(db_from).parent / db)
+    if not db:
+        found = found_upwards(STORE, directory)
+        db = str(found if found is not None else directory / STORE)
+    durable, said_by = _first(
+        (arguments.get("durable"), "--durable"),
+        (environment.get("HEADWAY_DURABLE"), "HEADWAY_DURABLE"),
+        (file.get("durable"), str(place)),
+        ("process", ""),
+    )
+    if durable not in DURABLE:
+        raise Mistyped(f"{said_by} says durable = {durable!r}: it is {' or '.join(DURABLE)}")
+    return Settings(db, db_from, durable)
+
+
+def _first(*said: tuple[str | None, str]) -> tuple[str, str]:
+    for value, by in said:
+        if value:
+            return value, by
+    return "", ""
+
+
+def found_upwards(wanted: Path, directory: Path) -> Path | None:
+    """The nearest such file in the directory or above it.
+
+    Raises: Refused for another user's: a store says what is carried out on resume.
+    """
+    for parent in (directory, *directory.parents):
+        file = parent / wanted
+        try:
+            owner = file.stat().st_uid
+        except OSError:
+            continue
+        if owner != os.geteuid():
+            raise Refused(
+                f"{file} belongs to another user (uid {owner}) and is not trusted:"
+                " name the store you mean with --db or HEADWAY_DB"
+            )
+        return file
+    return None
+
+
+def _read(file: Path) -> dict[str, str]:
+    import tomllib
+
+    try:
+        said = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise Mistyped(f"{file} cannot be read: {error}") from error
+    for key, value in said.items():
+        if key not in ("db", "durable"):
+            raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set db and durable")
+        if not isinstance(value, str):
+            raise Mistyped(f"{file} sets {key} to {value!r}: it must be a text in quotes")
+    return said
+
+
+def masked(url: str) -> str:
+    """A URL without its password."""
+    scheme, mark, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not mark or ":" not in user:
+        return url
+    return f"{scheme}://{user.partition(':')[0]}:***{at}{host}"

@@ -1,0 +1,72 @@
+"""The store a command works with: opened in one place, made only when a run begins."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.settings import Settings, masked, settled
+from headway.errors import Rejected
+
+if TYPE_CHECKING:
+    from headway.adapters.sql_store import SqlStore
+    from headway.ports.store import RunRecord, Store
+
+
+@contextmanager
+def opened(arguments: Mapping[str, Any], *, make: bool = False) -> "Iterator[SqlStore]":
+    """The store that the arguments, the environment and headway.toml choose.
+
+    ``make``: make it if it is not there yet.
+    Raises: Unavailable; Rejected when there is none yet; Mistyped for another kind of URL.
+    """
+    settings = settled(arguments, os.environ, Path.cwd())
+    if not make:
+        _require_there(settings)
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def open_store(settings: Settings, *, check_version: bool = True) -> "SqlStore":
+    from headway.adapters.sql_store import open_sqlite
+
+    _require_known(settings.db)
+    return open_sqlite(
+        Path(settings.db).expanduser(), durable=settings.durable, check_version=check_version
+    )
+
+
+def _require_known(db: str) -> None:
+    scheme, mark, _ = db.partition("://")
+    if mark and scheme not in ("postgresql", "postgres"):
+        raise Mistyped(
+            f"--db {masked(db)}: a store is the path of an SQLite file or a postgresql:// URL"
+        )
+
+
+def _require_there(settings: Settings) -> None:
+    if "://" in settings.db or Path(settings.db).expanduser().exists():
+        return
+    if settings.db_from:
+        raise Rejected(
+            f"there is no store at {settings.db} ({settings.db_from} names it):"
+            " headway run TARGET makes it"
+        )
+    raise Rejected(
+        f"there is no run yet in {Path.cwd()} or above it: headway run TARGET makes the first"
+    )
+
+
+def found_run(store: "Store", prefix: str | None) -> "RunRecord":
+    """The run that was meant. Raises: Mistyped for none or several, Rejected for an empty store."""
+    try:
+        return store.find(prefix)
+    except Rejected as error:
+        if prefix is None:
+            raise
+        raise Mistyped(str(error)) from error

@@ -1,0 +1,267 @@
+"""How a run stands, told for a reader: a fold over its events, journalled and live alike.
+
+The listings, the live view and the JSON outputs all read from here, so that no door works a
+state out for itself.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headway.jobs.events import (
+    CleanupEnded,
+    CleanupIntended,
+    Event,
+    JobStood,
+    Live,
+    OutputWritten,
+    PhaseEnded,
+    ProcessStarted,
+    RequestAnswered,
+    RunBegan,
+    RunCancelled,
+    RunEnded,
+    RunIntended,
+    RunResumed,
+    RunRetried,
+    Settled,
+    TryEnded,
+    TryStarted,
+)
+from headway.jobs.outcomes import Ending, Failure, Phase
+from headway.jobs.plan import Plan
+from headway.jobs.standing import HOPELESS, SUCCEEDED, Standing, states_shown
+from headway.jobs.states import JobState, RunState
+
+
+class Try(NamedTuple):
+    """One try of a job. Moments are microseconds of UTC since 1970; 0: not known."""
+
+    number: int
+    ending: Ending | None  # None: under way, or cut off with nobody to see its end
+    began_us: int
+    ended_us: int
+    phase: Phase  # the last one entered
+    executed: bool  # whether Run was entered
+    failure: Failure | None  # of the last phase that failed
+    reason: Failure | None  # what the Check said, for which Run was entered
+    lap: int
+    waits_us: int = 0  # of a try that another one follows: when that may start
+
+
+class Going(NamedTuple):
+    """A try, or the Cleanup of one, that is under way or was cut off."""
+
+    number: int
+    phase: Phase
+    began_us: int
+    since_us: int  # when the phase began
+    reason: Failure | None = None
+
+
+class Change(NamedTuple):
+    """How often, how and by whom a run was begun, taken up, retried, cancelled or ended."""
+
+    at_us: int
+    what: str  # "began", "resumed", "retried", "cancelled" or a RunState
+    who: str = ""
+    why: str = ""
+
+
+class Progress:
+    """A run of a plan as far as the events applied so far tell."""
+
+    def __init__(self, plan: Plan, events: Iterable[Event] = ()) -> None:
+        self.plan = plan
+        self.lap = 1
+        self.tries: dict[int, list[Try]] = {}
+        self.going: dict[int, Going] = {}
+        self.cleanups: dict[int, Failure | None] = {}  # of Cleanups that ended: what failed
+        self.settled: dict[int, Settled] = {}
+        self.changes: list[Change] = []
+        self.last_line: dict[int, str] = {}  # of output, live only
+        self.repairs = 0  # Runs entered
+        self._standing = Standing(plan)
+        for event in events:
+            self.apply(event)
+
+    def apply(self, event: Event | Live) -> None:
+        match event:
+            case RunBegan() | RunResumed() | RunRetried() | RunCancelled() | RunEnded():
+                self._changed(event)
+            case TryEnded():
+                self._try_ended(event)
+            case JobStood():
+                self._stood(event)
+            case CleanupEnded(_, key, _, failure):
+                self.going.pop(key, None)
+                self.cleanups[key] = failure
+            case Settled():
+                self._standing.apply(event)
+                self.settled[event.key] = event
+            case OutputWritten(_, key, _, _, text):
+                self.last_line[key] = text
+            case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended():
+                self._went_on(event)
+            case ProcessStarted() | RequestAnswered():
+                pass
+
+    def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:
+        key, number, at_us = event.key, event.number, event.at_us
+        match event:
+            case TryStarted():
+                first = Phase.CHECK if self.plan.rules[key].has_check else Phase.RUN
+                self.going[key] = Going(number, first, at_us, at_us)
+            case RunIntended():
+                self.repairs += 1
+                began_us = self._began_us(key, number) or at_us
+                self.going[key] = Going(number, Phase.RUN, began_us, at_us, event.failure)
+            case PhaseEnded():
+                if event.phase is Phase.RUN and key in self.going:
+                    going = self.going[key]
+                    self.going[key] = going._replace(phase=Phase.RECHECK, since_us=at_us)
+            case CleanupIntended():
+                self.going[key] = Going(number, Phase.CLEANUP, at_us, at_us)
+
+    def _stood(self, event: JobStood) -> None:
+        if event.state is JobState.WAITING:
+            tries = self.tries[event.key]
+            waits_us = event.at_us + round(event.again_in_s * 1e6)
+            tries[-1] = tries[-1]._replace(waits_us=waits_us)
+
+    def _changed(self, event: RunBegan | RunResumed | RunRetried | RunCancelled | RunEnded) -> None:
+        self._standing.apply(event)
+        match event:
+            case RunBegan(at_us):
+                change = Change(at_us, "began")
+            case RunResumed(at_us, owner):
+                change = Change(at_us, "resumed", owner)
+                self._cut_off()
+            case RunRetried(at_us, _, who):
+                change = Change(at_us, "retried", who)
+                self.lap += 1
+            case RunCancelled(at_us, who, why):
+                change = Change(at_us, "cancelled", who, why)
+            case RunEnded(at_us, state):
+                change = Change(at_us, str(state))
+                self._cut_off()
+        self.changes.append(change)
+
+    def _cut_off(self) -> None:
+        """What was under way is under way no more: nobody saw how it ended."""
+        for key, going in self.going.items():
+            if going.phase is not Phase.CLEANUP:
+                self.tries.setdefault(key, []).append(
+                    Try(
+                        number=going.number,
+                        ending=None,
+                        began_us=going.began_us,
+                        ended_us=0,
+                        phase=going.phase,
+                        executed=going.phase is not Phase.CHECK,
+                        failure=None,
+                        reason=going.reason,
+                        lap=self.lap,
+                    )
+                )
+        self.going.clear()
+
+    def _began_us(self, key: int, number: int) -> int:
+        going = self.going.get(key)
+        return going.began_us if going is not None and going.number == number else 0
+
+    def _try_ended(self, event: TryEnded) -> None:
+        key = event.key
+        self._standing.apply(event)
+        going = self.going.pop(key, None)
+        tries = self.tries.setdefault(key, [])
+        reason = going.reason if going is not None else None
+        if tries and tries[-1].number == event.number and tries[-1].ending is None:
+            reason = tries.pop().reason  # cut off, then told after all: lost, or asked again
+        waits_us = 0
+        if self._standing.states[key] is JobState.WAITING:
+            waits_us = event.at_us + round(self.plan.rules[key].retry_delay_s * 1e6)
+        began_us = event.began_us or (going.began_us if going is not None else 0)
+        tries.append(
+            Try(
+                number=event.number,
+                ending=event.ending,
+                began_us=began_us,
+                ended_us=event.at_us,
+                phase=event.phase,
+                executed=event.executed,
+                failure=event.failure,
+                reason=reason,
+                lap=self.lap,
+                waits_us=waits_us,
+            )
+        )
+
+    # What a reader asks
+
+    def states(self, *, living: bool = True) -> list[JobState]:
+        """By key, where each job stands. ``living``: whether somebody works on the run."""
+        standing = self._standing
+        shown = states_shown(
+            self.plan,
+            standing.states,
+            cancelled=standing.cancelled,
+            stopped=standing.stopped,
+        )
+        if living:
+            for key, going in self.going.items():
+                if going.phase is not Phase.CLEANUP:
+                    shown[key] = JobState.RUNNING
+        return shown
+
+    def counts(self, *, living: bool = True) -> dict[JobState, int]:
+        """How many jobs stand where; states without a job are left out."""
+        found: dict[JobState, int] = {}
+        for state in self.states(living=living):
+            found[state] = found.get(state, 0) + 1
+        return {state: found[state] for state in JobState if state in found}
+
+    def last_try(self, key: int) -> Try | None:
+        tries = self.tries.get(key)
+        return tries[-1] if tries else None
+
+    def failure(self, key: int) -> Failure | None:
+        """Why a job is not done: of its last try, if that failed."""
+        last = self.last_try(key)
+        return last.failure if last is not None else None
+
+    def tries_in_lap(self, key: int) -> int:
+        """How many tries of a job ended since it was last begun anew."""
+        return self._standing.tries[key]
+
+    def waits_for(self, key: int) -> list[int]:
+        """The jobs it needs that are not done."""
+        states = self._standing.states
+        return [need for need in self.plan.needs[key] if states[need] not in SUCCEEDED]
+
+    def blocked_by(self, key: int) -> list[int]:
+        """The jobs, near or far, that are to blame for a blocked one: they failed themselves."""
+        states = self._standing.states
+        found = []
+        for need in sorted(self.plan.below(key) - {key}):
+            if states[need] in HOPELESS:
+                found.append(need)
+        return found
+
+    def blocks(self, key: int) -> list[int]:
+        """The jobs, near or far, that are blocked because of it."""
+        states = self.states()
+        return sorted(other for other in self.plan.above(key) if states[other] is JobState.BLOCKED)
+
+    def in_doubt(self) -> list[int]:
+        states = self._standing.states
+        return [key for key, state in enumerate(states) if state is JobState.IN_DOUBT]
+
+    @property
+    def cancelled(self) -> bool:
+        return self._standing.cancelled
+
+    @property
+    def ended(self) -> RunState | None:
+        """How the run ended, if it is over."""
+        last = self.changes[-1].what if self._standing.over and self.changes else None
+        return RunState(last) if last is not None else None

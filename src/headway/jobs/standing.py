@@ -1,0 +1,103 @@
+"""Where the jobs of a run stand by its journal alone: the fold that all readers of it share."""
+
+from collections.abc import Sequence
+
+from headway.jobs.events import (
+    Event,
+    RunCancelled,
+    RunEnded,
+    RunResumed,
+    RunRetried,
+    Settled,
+    TryEnded,
+)
+from headway.jobs.outcomes import Ending
+from headway.jobs.plan import Plan
+from headway.jobs.states import JobState
+
+SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
+LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)  # nothing that needs it can start
+HOPELESS = (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED, JobState.CANCELLED)
+STATE_OF = {
+    Ending.PASSED: JobState.PASSED,
+    Ending.REPAIRED: JobState.REPAIRED,
+    Ending.IN_DOUBT: JobState.IN_DOUBT,
+    Ending.OVERDUE: JobState.OVERDUE,
+}
+SETTLED = {"done": JobState.REPAIRED, "again": JobState.PENDING, "failed": JobState.FAILED}
+
+
+class Standing:
+    """Where each job stands after the events applied so far.
+
+    A try whose end was never written is not counted: its job stands as it did before it.
+    """
+
+    __slots__ = ("cancelled", "ended_us", "over", "plan", "states", "tries")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.states: list[JobState] = [JobState.PENDING] * len(plan)
+        self.tries: list[int] = [0] * len(plan)  # ended ones, since the last retry
+        self.ended_us: dict[int, int] = {}  # of jobs that wait: when their last try ended
+        self.cancelled = False
+        self.over = False
+
+    def apply(self, event: Event) -> None:
+        if isinstance(event, TryEnded):
+            self._try_ended(event)
+        elif isinstance(event, Settled):
+            self.states[event.key] = SETTLED[event.how]
+        elif isinstance(event, RunRetried):
+            self.cancelled = self.over = False
+            for key in event.keys:
+                self.states[key] = JobState.PENDING
+                self.tries[key] = 0
+                self.ended_us.pop(key, None)
+        elif isinstance(event, RunResumed):
+            if self.over:  # cancelled and ended, then taken up again: that was a change of mind
+                self.cancelled = False
+            self.over = False
+        elif isinstance(event, RunCancelled):
+            self.cancelled = True
+        elif isinstance(event, RunEnded):
+            self.over = True
+
+    def _try_ended(self, event: TryEnded) -> None:
+        key = event.key
+        self.tries[key] += 1
+        self.ended_us.pop(key, None)
+        if event.ending is not Ending.FAILED:
+            self.states[key] = STATE_OF[event.ending]
+        elif event.final or self.tries[key] >= self.plan.rules[key].tries:
+            self.states[key] = JobState.FAILED
+        else:
+            self.states[key] = JobState.WAITING
+            self.ended_us[key] = event.at_us
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the plan's policy starts nothing new, because a job was lost."""
+        stops = self.plan.policy.on_failure == "stop"
+        return stops and any(state in LOST for state in self.states)
+
+
+def states_shown(
+    plan: Plan, states: Sequence[JobState], *, cancelled: bool, stopped: bool
+) -> list[JobState]:
+    """By key, where each job stands, told for a reader.
+
+    A job that waits for one that failed is blocked; one that could not start any more because
+    the run was cancelled is cancelled.
+    """
+    shown = list(states)
+    for key, state in enumerate(shown):
+        if state is JobState.PENDING or state is JobState.WAITING:
+            if cancelled:
+                shown[key] = JobState.CANCELLED
+            elif any(shown[need] in HOPELESS for need in plan.needs[key]):
+                shown[key] = JobState.BLOCKED
+            elif stopped and not plan.rules[key].finally_:
+                waits = state is JobState.WAITING
+                shown[key] = JobState.FAILED if waits else JobState.BLOCKED
+    return shown

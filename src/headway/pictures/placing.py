@@ -1,0 +1,53 @@
+"""Chooses how blocks are laid out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headway.pictures.layered import Placed, Shape, disentangles, place_layered, shape_of
+from headway.pictures.paths import Point
+from headway.pictures.rows import place_rows
+
+_SCREEN = (1600.0, 1400.0)  # px that are comfortable to look at; scrolling down is easy
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How blocks are to be laid out."""
+
+    shape: Shape
+    across: bool = False  # what is wanted stands on the left, not on top
+    wrapped: bool = False  # a long narrow drawing is broken into columns
+    plain: bool = False  # in plain rows, without graphlay
+
+    @property
+    def even(self) -> bool:
+        """Whether boxes look better all of one width, since they stand above one another."""
+        return self.across or self.wrapped
+
+
+def manner_of(needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Manner:
+    """Chooses how blocks of the given sizes are laid out.
+
+    What is wanted stands on top and what it needs beneath it; on the left and to its right if
+    that makes the picture much handier.
+    """
+    shape = shape_of(needs, sizes)
+    if not disentangles(shape, len(sizes)):
+        return Manner(shape, plain=True)
+    across = _screens(shape.across) * 1.3 < _screens(shape.down)
+    width, height = shape.across if across else shape.down
+    long, short = (width, height) if across else (height, width)
+    wrapped = _screens((width, height)) > 1.2 and long > 2.5 * short
+    return Manner(shape, across=across, wrapped=wrapped)
+
+
+def place(manner: Manner, needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Placed:
+    """Where blocks of the given sizes and the lines between them go."""
+    if manner.plain:
+        return place_rows(needs, sizes)
+    return place_layered(needs, sizes, manner.shape, across=manner.across, wrapped=manner.wrapped)
+
+
+def _screens(size: Point) -> float:
+    """How many screens a drawing is long or wide, whichever is more."""
+    return max(size[0] / _SCREEN[0], size[1] / _SCREEN[1])

@@ -1,0 +1,124 @@
+"""Faults on purpose: a store that dies at a chosen commit."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from headway.jobs.events import Row
+from headway.jobs.states import RunState
+from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, Store
+
+
+class DyingStore:
+    """A store that ends the process by SIGKILL before or after its ``n``-th commit.
+
+    A commit is what a resumed run can see: ``begin``, ``take`` and ``append``, counted from 1;
+    ``commits`` has how many were made. With ``n`` 0 the store lives on and only counts.
+
+    ``raises``: raise this instead of ending the process. A dead store commits nothing more: from
+    then on every write raises it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        n: int,
+        when: Literal["before", "after"],
+        *,
+        raises: BaseException | None = None,
+    ) -> None:
+        self.commits = 0
+        self._store = store
+        self._n = n
+        self._when = when
+        self._raises = raises
+        self._dead = False
+
+    @property
+    def place(self) -> str:
+        return self._store.place
+
+    def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
+        with self._commit():
+            return self._store.begin(id, launch, plan, jobs, owner, at_us)
+
+    def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
+        with self._commit():
+            return self._store.take(id, epoch, owner, next_lap=next_lap)
+
+    def append(
+        self,
+        id: str,
+        epoch: int,
+        lap: int,
+        first_seq: int,
+        rows: Sequence[Row],
+        *,
+        state: RunState | None = None,
+        lines: Sequence[Line] = (),
+        answers: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        with self._commit():
+            self._store.append(
+                id, epoch, lap, first_seq, rows, state=state, lines=lines, answers=answers
+            )
+
+    def beat(self, id: str, epoch: int) -> None:
+        self._require_life()
+        self._store.beat(id, epoch)
+
+    def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
+        self._require_life()
+        return self._store.ask(id, verb, args, who, at_us)
+
+    def asked(self, id: str) -> Sequence[Request]:
+        return self._store.asked(id)
+
+    def request(self, number: int) -> Request | None:
+        return self._store.request(number)
+
+    def find(self, prefix: str | None) -> RunRecord:
+        return self._store.find(prefix)
+
+    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
+        return self._store.runs(limit, before_us)
+
+    def plan(self, id: str) -> str:
+        return self._store.plan(id)
+
+    def journal(self, id: str, after: int = 0) -> Iterator[Entry]:
+        return self._store.journal(id, after)
+
+    def output(
+        self, id: str, key: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[Line]:
+        return self._store.output(id, key, after, limit)
+
+    def prune(self, ended_before_us: int, keep: int) -> int:
+        self._require_life()
+        return self._store.prune(ended_before_us, keep)
+
+    def close(self) -> None:
+        self._store.close()
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        self._require_life()
+        if self._when == "before" and self.commits + 1 == self._n:
+            self._die()
+        yield
+        self.commits += 1
+        if self._when == "after" and self.commits == self._n:
+            self._die()
+
+    def _require_life(self) -> None:
+        if self._dead:
+            self._die()
+
+    def _die(self) -> None:
+        self._dead = True
+        if self._raises is not None:
+            raise self._raises
+        os.kill(os.getpid(), signal.SIGKILL)
