@@ -11,6 +11,7 @@ from headway.adapters.explain import explain
 from headway.adapters.tools import Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
+from headway.jobs.shared import Changes
 from headway.jobs.trycycle import carry_out, storage_of
 from headway.ports.executor import Work
 
@@ -29,6 +30,10 @@ class Teller(Protocol):
 
 class _TimedOut(BaseException):
     """Raised between phases: the last one took too long."""
+
+    def __init__(self, shared: Changes | None) -> None:
+        super().__init__()
+        self.shared = shared  # what it did to global_storage
 
 
 class BoundedTry:
@@ -59,23 +64,23 @@ class BoundedTry:
             outcome = carry_out(
                 job, self._rules, work.shared, work.args, work.kwargs, self, self._explain, work.act
             )
-            self._require_in_time()
-        except _TimedOut:
-            outcome = self.timed_out()
+            if self._is_late():
+                raise _TimedOut(outcome.shared)
+        except _TimedOut as late:
+            outcome = self.timed_out()._replace(shared=late.shared)
         finally:
             tools.ends_at = None
             tools.finish()
         return outcome
 
     def timed_out(self) -> Outcome:
-        """The outcome of a try whose last phase took too long."""
+        """The outcome of a try whose last phase took too long; what it shared is not in it."""
         keep = self.executed and self._rules.has_cleanup
         return Outcome(
             Ending.FAILED,
             failure=too_long(self.phase, self._rules.timeout_s),
             phase=self.phase,
             executed=self.executed,
-            shared=self._work.shared.changes(),
             storage=storage_of(self.job) if keep and self.job else None,
             job=self.job if keep else None,
         )
@@ -86,10 +91,9 @@ class BoundedTry:
             self.tools.ends_at = time.monotonic() + self._rules.timeout_s
         self._teller.entering(phase, self.tools.ends_at)
 
-    def _require_in_time(self) -> None:
+    def _is_late(self) -> bool:
         ends_at = self.tools.ends_at
-        if ends_at is not None and time.monotonic() >= ends_at:
-            raise _TimedOut
+        return ends_at is not None and time.monotonic() >= ends_at
 
     def _explain(self, job: Job, error: BaseException) -> Failure:
         return explain(job, error, trace=self._work.trace)
@@ -97,11 +101,13 @@ class BoundedTry:
     # What the try cycle tells
 
     def entering(self, job: Job, phase: Phase) -> None:
-        self._require_in_time()
+        if self._is_late():
+            raise _TimedOut(self._work.shared.changes())
         self._enter(phase)
 
     def intends(self, job: Job, outcome: Outcome) -> None:
-        self._require_in_time()
+        if self._is_late():
+            raise _TimedOut(outcome.shared)
         self.tools.ends_at = None  # the time it takes to write is not the job's
         self._teller.intends(outcome._replace(job=job))
         self.executed = True

@@ -7,8 +7,8 @@ from typing import Any
 
 from headway.adapters.explain import explain
 from headway.adapters.here import ask_check, clean_up
-from headway.adapters.threads import Threads
-from headway.adapters.tools import Tools
+from headway.adapters.threads import OVERDUE_GRACE_S, Threads
+from headway.adapters.tools import Stop, Tools
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import Changes
@@ -26,11 +26,13 @@ class Inline:
     watches_phases = False
     blocks = True
     free = 1
+    running = 0  # none is under way while anybody can ask
 
-    def __init__(self) -> None:
+    def __init__(self, *, grace_s: float = OVERDUE_GRACE_S) -> None:
+        self._grace_s = grace_s
         self._late: list[Late] = []
         self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._aside: Threads | None = None
         self._directory = -1
         self._work: Work
@@ -53,16 +55,21 @@ class Inline:
         tools.number = number
         try:
             job = work.definitions[key]()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return Outcome(Ending.FAILED, failure=explain(None, error, trace=work.trace))
         job._tools = tools
-        return carry_out(
+        outcome = carry_out(
             job, rules, work.shared, work.args, work.kwargs, self, self._explain, work.act
         )
+        if tools.has_output:
+            tools.finish()
+        return outcome
 
     def _bounded(self, key: int, number: int) -> Outcome:
         if self._aside is None:
-            self._aside = Threads(1)
+            self._aside = Threads(1, self._stop, grace_s=self._grace_s)
             self._aside.open(self._work)
         self._aside.start(key, number)
         while True:
@@ -74,6 +81,8 @@ class Inline:
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
         self._wake.wait(timeout_s)
         self._wake.clear()
+        if self._aside is not None:
+            self._late += [news for news in self._aside.wait(0) if isinstance(news, Late)]
         late, self._late = self._late, []
         return late
 
@@ -101,8 +110,6 @@ class Inline:
 
     def stop(self) -> None:
         self._stop.set()
-        if self._aside is not None:
-            self._aside.stop()
 
     def wake(self) -> None:
         self._wake.set()

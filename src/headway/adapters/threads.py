@@ -32,9 +32,13 @@ class Threads:
 
     blocks = False
 
-    def __init__(self, slots: int) -> None:
+    def __init__(
+        self, slots: int, stop: Stop | None = None, *, grace_s: float = OVERDUE_GRACE_S
+    ) -> None:
+        """``stop``: where another executor's threads are asked to end."""
         self.slots = slots
-        self._stop = Stop()
+        self._grace_s = grace_s
+        self._stop = stop or Stop()
         self._running: dict[int, _Attempt] = {}
         self._todo: queue.SimpleQueue[_Attempt | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
@@ -88,8 +92,10 @@ class Threads:
         return ended
 
     def _left_s(self, until: float | None) -> float | None:
-        moments = [a.gives_up_at() for a in self._running.values()]
-        limits = [moment for moment in (until, *moments) if moment is not None]
+        ends = [attempt.tools.ends_at for attempt in self._running.values()]
+        limits = [ends_at + self._grace_s for ends_at in ends if ends_at is not None]
+        if until is not None:
+            limits.append(until)
         return max(0.0, min(limits) - time.monotonic()) if limits else None
 
     def _heard(self, news: tuple[Any, ...]) -> bool:
@@ -125,8 +131,8 @@ class Threads:
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
         for key, attempt in list(self._running.items()):
-            gives_up_at = attempt.gives_up_at()
-            if gives_up_at is not None and now >= gives_up_at:
+            ends_at = attempt.tools.ends_at
+            if ends_at is not None and now >= ends_at + self._grace_s:
                 del self._running[key]
                 attempt.is_overdue = True
                 attempt.give_up()
@@ -200,11 +206,6 @@ class _Attempt:
         self.gate = threading.Event()
         self._news = news
         self._directory = directory
-
-    def gives_up_at(self) -> float | None:
-        """When the runner stops waiting for it (monotonic)."""
-        ends_at = self.tools.ends_at
-        return None if ends_at is None else ends_at + OVERDUE_GRACE_S
 
     def give_up(self) -> None:
         """Nobody waits for it any more: it does not begin another phase."""

@@ -70,7 +70,7 @@ class JobOutput:
 class Tools:
     """The tools of one try; the inline executor uses one object for all, one after the other."""
 
-    __slots__ = ("_output", "_stop", "_work", "ends_at", "key", "number", "shared")
+    __slots__ = ("_output", "_stop", "_work", "ends_at", "has_output", "key", "number", "shared")
 
     def __init__(self, work: Work, stop: Stop, key: int = -1, number: int = 0) -> None:
         self.shared: SharedStorage = work.shared
@@ -80,9 +80,11 @@ class Tools:
         self._work = work
         self._stop = stop
         self._output: JobOutput | None = None
+        self.has_output = False  # since ``finish``; asked after every try, so not a method
 
     def output(self) -> JobOutput:
         if self._output is None:
+            self.has_output = True
             wrote, key, number = self._work.wrote, self.key, self.number
             self._output = JobOutput(lambda s, t: wrote(key, number, s, t))
         return self._output
@@ -92,6 +94,7 @@ class Tools:
         if self._output is not None:
             self._output.flush()
             self._output = None
+            self.has_output = False
 
     def run(
         self,

@@ -97,17 +97,14 @@ def outcome_to_json(outcome: Outcome) -> str:
 def outcome_from_json(text: str | bytes) -> Outcome:
     """Read back what ``outcome_to_json`` wrote."""
     parts = json.loads(text)
-    failure, shared, storage = (parts.get(name) for name in ("failure", "shared", "storage"))
-    return Outcome(
-        Ending(parts["ending"]),
-        parts.get("result"),
-        failure and failure_from_plain(failure),
-        Phase(parts["phase"]),
-        parts["executed"],
-        parts["final"],
-        shared and changes_from_plain(shared),
-        storage and changes_from_plain(storage),
-    )
+    if "failure" in parts:
+        parts["failure"] = failure_from_plain(parts["failure"])
+    for name in ("shared", "storage"):
+        if name in parts:
+            parts[name] = changes_from_plain(parts[name])
+    parts["ending"] = Ending(parts["ending"])
+    parts["phase"] = Phase(parts["phase"])
+    return Outcome(**parts)
 
 
 def failure_to_plain(failure: Failure) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _carried(key: Any, value: Any) -> tuple[str, Any]:
     try:
         text = json.dumps(value, allow_nan=False)
         copy = value if type(value) in _PLAIN else json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{key!r} holds what JSON cannot carry") from error
     if copy != value:
         raise ValueError(f"{key!r} holds what JSON changes")
@@ -196,12 +196,11 @@ def portable(storage: dict[Any, Any]) -> Changes | None:
         return None
     changes = Changes({}, (), {})
     for key, value in storage.items():
-        try:
-            encode(key, value)
-        except ValueError:
+        look, copy = _looked_at(key, value)
+        if isinstance(look, _Opaque):
             changes.opaque[str(key)] = _kind(key, value)
         else:
-            changes.set[key] = value
+            changes.set[key] = copy
     return changes
 
 

@@ -1,24 +1,34 @@
-"""Makes the executor that a run asks for."""
+"""Makes the executor that a person asks for by name."""
 
 from headway.errors import DefinitionError
 from headway.ports.executor import Executor
 
+NAMES = ("inline", "threads", "processes")
+
 
 def make(on: str, slots: int) -> Executor:
-    """``on``: "inline", "threads" or "processes"; "": inline for one slot, threads for more.
+    """The executor called ``on``, for so many jobs at once.
 
+    ``on``: "inline", "threads" or "processes"; "" for inline with one slot, threads with more.
     Raises: DefinitionError.
     """
-    if slots < 1:
-        raise DefinitionError(f"{slots} slots: a run needs at least one")
+    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+        raise DefinitionError(f"-j is {slots!r}: it must be a whole number of 1 or more")
     if on == "inline" and slots > 1:
-        raise DefinitionError(f"inline has one slot, not {slots}: use threads or processes")
-    if on == "inline" or (not on and slots == 1):
+        raise DefinitionError(
+            f"--on inline carries out one job at a time, not {slots}:"
+            " use --on threads or --on processes, or leave out -j"
+        )
+    if on == "inline" or (on == "" and slots == 1):
         from headway.adapters.inline import Inline
 
         return Inline()
-    if on in ("threads", ""):
+    if on in ("", "threads"):
         from headway.adapters.threads import Threads
 
         return Threads(slots)
-    raise DefinitionError(f"there is no executor {on!r}: inline, threads or processes")
+    if on == "processes":
+        from headway.adapters.processes import Processes
+
+        return Processes(slots)
+    raise DefinitionError(f"--on is {on!r}: it must be {', '.join(NAMES[:-1])} or {NAMES[-1]}")

@@ -394,7 +394,7 @@ class Runner:
         if self._executor.blocks:
             return
         give_up_at = clocks.monotonic() + STOP_GRACE_S
-        while self.schedule.running and clocks.monotonic() < give_up_at:
+        while self._executor.running and clocks.monotonic() < give_up_at:
             self._hear(self._executor.wait(TICK_S))
 
     # The end
