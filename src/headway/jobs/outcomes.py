@@ -101,12 +101,12 @@ def outcome_from_json(text: str | bytes) -> Outcome:
     return Outcome(
         Ending(parts["ending"]),
         parts.get("result"),
-        failure and failure_from_plain(failure),
+        None if failure is None else failure_from_plain(failure),
         Phase(parts["phase"]),
         parts["executed"],
         parts["final"],
-        shared and changes_from_plain(shared),
-        storage and changes_from_plain(storage),
+        None if shared is None else changes_from_plain(shared),
+        None if storage is None else changes_from_plain(storage),
     )
 
 

@@ -29,18 +29,21 @@ class SharedStorage(dict[Any, Any]):
         """``thread`` says which thread asks (an integer)."""
         super().__init__(values)
         self._thread = thread
-        self._touched: dict[Any, int] = {}
-        # What was last told of each key, as JSON text, so that a change in place is seen.
-        self._told: dict[Any, str] = {}
+        # By thread, the keys it touched, in that order. Two threads may touch one key: each tells
+        # of it at its own end, and only what nobody has told yet is a change.
+        self._touched: dict[int, dict[Any, None]] = {}
+        # What was last told of each key, as JSON text, so that a change in place is seen; or the
+        # value itself, where JSON cannot carry it.
+        self._told: dict[Any, Any] = {}
 
     def _touch(self, key: Any) -> None:
-        self._touched[key] = self._thread()
+        self._touched.setdefault(self._thread(), {})[key] = None
 
     def _touch_all(self) -> None:
-        me = self._thread()
-        for key, value in super().items():
+        mine = self._touched.setdefault(self._thread(), {})
+        for key, value in list(super().items()):
             if type(value) not in _PLAIN:
-                self._touched[key] = me
+                mine[key] = None
 
     def __getitem__(self, key: Any) -> Any:
         value = super().__getitem__(key)
@@ -101,30 +104,32 @@ class SharedStorage(dict[Any, Any]):
 
     def changes(self) -> Changes | None:
         """What this thread's touches changed since it was last asked; None for nothing."""
-        if not self._touched:
+        mine = self._touched.pop(self._thread(), None) if self._touched else None
+        if not mine:
             return None
-        me = self._thread()
-        mine = [key for key, thread in list(self._touched.items()) if thread == me]
-        changes = Changes({}, (), {})
-        deleted = []
+        changed: dict[str, Any] = {}
+        deleted: list[str] = []
+        opaque: dict[str, str] = {}
         for key in mine:
-            self._touched.pop(key, None)
             value = super().get(key, _MISSING)
             if value is _MISSING:
-                self._told.pop(key, None)
-                deleted.append(key)
+                if self._told.pop(key, _MISSING) is not _MISSING:
+                    deleted.append(str(key))
                 continue
+            told = self._told.get(key, _MISSING)
             try:
                 text = encode(key, value)
             except ValueError:
-                self._told.pop(key, None)
-                changes.opaque[str(key)] = _kind(key, value)
+                # One that was only read, perhaps changed in place, is not set anew by that.
+                if told is not value:
+                    self._told[key] = value
+                    opaque[str(key)] = _kind(key, value)
                 continue
-            if self._told.get(key) != text:
+            if type(told) is not str or told != text:
                 self._told[key] = text
-                changes.set[key] = value
-        changes = changes._replace(deleted=tuple(deleted))
-        return changes if any(changes) else None
+                # A copy: the value may be changed again before this is written.
+                changed[key] = value if type(value) in _PLAIN else json.loads(text)
+        return Changes(changed, tuple(deleted), opaque) if changed or deleted or opaque else None
 
     def apply(self, changes: Changes) -> None:
         """Do what another phase did, elsewhere or earlier."""
@@ -149,10 +154,8 @@ def encode(key: Any, value: Any) -> str:
     return text
 
 
-def portable(storage: dict[Any, Any]) -> Changes | None:
-    """All of a plain storage, as changes to an empty one; None when it is empty."""
-    if not storage:
-        return None
+def portable(storage: dict[Any, Any]) -> Changes:
+    """All of a plain storage, as changes to an empty one."""
     changes = Changes({}, (), {})
     for key, value in storage.items():
         try:
