@@ -52,7 +52,7 @@ class SharedStorage(dict[Any, Any]):
         mine[key] = None
 
     def _touch_all(self) -> None:
-        for key, value in super().items():
+        for key, value in list(super().items()):
             if type(value) not in _PLAIN:
                 self._touch(key)
 
@@ -190,10 +190,8 @@ def _looked_at(key: Any, value: Any) -> tuple[str | _Opaque, Any]:
         return _Opaque(value), None
 
 
-def portable(storage: dict[Any, Any]) -> Changes | None:
-    """All of a plain storage, as changes to an empty one; None when it is empty."""
-    if not storage:
-        return None
+def portable(storage: dict[Any, Any]) -> Changes:
+    """All of a plain storage, as changes to an empty one."""
     changes = Changes({}, (), {})
     for key, value in storage.items():
         look, copy = _looked_at(key, value)
