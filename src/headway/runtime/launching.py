@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class Watch:
     phases: bool = False  # to be told of each phase's end
     trace: bool = False  # failures with their tracebacks
     ticked: Callable[[], None] | None = None  # called some twenty times a second, by any thread
+    # Around each commit: an interruption must not part what is written from what is known of it.
+    shield: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Undecided(Conflict):
@@ -96,13 +99,13 @@ def begin(
         directory=os.getcwd(),
         options=options.as_json(),
         sources=fingerprints(loaded.definitions),
-        who=_who(),
+        who=who(),
         version=headway.__version__,
         python=_python(),
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)
-    journal = Journal(store, run, epoch, now_us=clocks.now_us)
+    journal = Journal(store, run, epoch, now_us=clocks.now_us, shield=watch.shield)
     return Runner(
         plan,
         loaded.definitions,
@@ -178,14 +181,20 @@ def take_up(
     events = [decode(entry.row) for entry in entries]
     lap = record.lap + (retry is not None)
     journal = Journal(
-        store, record.id, epoch, lap=lap, next_seq=len(entries) + 1, now_us=clocks.now_us
+        store,
+        record.id,
+        epoch,
+        lap=lap,
+        next_seq=len(entries) + 1,
+        now_us=clocks.now_us,
+        shield=watch.shield,
     )
     stood = _Stood(loaded.plan, events)
     stood.end_processes()
     told: list[Event] = [RunResumed(clocks.now_us(), str(ownership.this_process()))]
     told += stood.lost()
     if retry is not None:
-        told.append(RunRetried(clocks.now_us(), tuple(retry), _who()))
+        told.append(RunRetried(clocks.now_us(), tuple(retry), who()))
     journal.write(*told)
     events += told
     events += _answer_requests(store, journal, loaded.plan, events)
@@ -216,6 +225,19 @@ def carry_out(runner: Runner) -> RunState:
         return runner.run()
     with Keeper(runner.tick):
         return runner.run()
+
+
+def unwind(runner: Runner, state: RunState) -> RunState:
+    """Run the Cleanups that are due and nothing else, of a run that stood at ``state``."""
+    if not runner.needs_keeper:
+        return runner.unwind(state)
+    with Keeper(runner.tick):
+        return runner.unwind(state)
+
+
+def lost_tries(plan: Plan, events: Sequence[Event]) -> list[TryEnded]:
+    """What becomes of run-only jobs whose Run began and whose end nobody saw."""
+    return _Stood(plan, events).lost()
 
 
 def require_unowned(record: RunRecord) -> None:
@@ -269,9 +291,9 @@ class _Stood:
             if not over and same and ownership.process_started(process.pid) == process.started:
                 end_group(process.pid)
 
-    def lost(self) -> list[Event]:
+    def lost(self) -> list[TryEnded]:
         """What becomes of run-only jobs whose Run began and whose end was not seen."""
-        found: list[Event] = []
+        found: list[TryEnded] = []
         for place, event in self.intended.items():
             rules = self.plan.rules[event.key]
             if rules.has_check or place in self.ended or rules.on_lost == "rerun":
@@ -380,7 +402,8 @@ def require_over(record: RunRecord) -> None:
         raise Rejected(f"run {short} is {state}, not over: headway resume {short} goes on")
 
 
-def _who() -> str:
+def who() -> str:
+    """The person at the keyboard, as the system knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

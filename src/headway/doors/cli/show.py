@@ -6,7 +6,7 @@ import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.documents import job_document, run_document
-from headway.doors.cli.listing import Seen, seen
+from headway.doors.cli.listing import Seen, key_of, seen
 from headway.doors.cli.stores import opened
 from headway.doors.cli.telling import failure_line
 from headway.doors.cli.words import (
@@ -40,7 +40,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
         found = seen(store, run)
     keys = range(len(found.progress.plan))
     if job is not None:
-        keys = range(key := found.progress.plan.key_of(job), key + 1)
+        keys = range(key := key_of(found.progress.plan, job), key + 1)
     if arguments["as_json"]:
         _print_json(found, keys, tries=job is not None)
     elif job is not None:
