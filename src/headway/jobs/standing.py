@@ -49,7 +49,8 @@ class Standing:
         if isinstance(event, TryEnded):
             self._try_ended(event)
         elif isinstance(event, Settled):
-            self._set(event.key, SETTLED[event.how])
+            if self.states[event.key] is JobState.IN_DOUBT:
+                self._set(event.key, SETTLED[event.how])
         elif isinstance(event, RunRetried):
             self.cancelled, self.ended = False, None
             for key in event.keys:
@@ -57,14 +58,14 @@ class Standing:
                 self.tries[key] = 0
                 self.ended_us.pop(key, None)
         elif isinstance(event, RunResumed):
-            if self.ended is not None:  # ended, then taken up again: that was a change of mind
+            if self.ended is RunState.CANCELLED:  # taken up again: that was a change of mind
                 self.cancelled = False
             self.ended = None
         elif isinstance(event, RunCancelled):
             self.cancelled = True
         elif isinstance(event, RunEnded):
             self.ended = event.state
-            self.cancelled = event.state is RunState.CANCELLED
+            self.cancelled = self.cancelled or event.state is RunState.CANCELLED
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key

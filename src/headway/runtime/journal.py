@@ -10,7 +10,6 @@ Threads: ``write`` and ``commit`` are called by the runner's thread, ``tick`` an
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 from headway.jobs.events import Event, PlainRow, TryEnded, TryStarted, encode
 from headway.jobs.outcomes import Ending
@@ -36,16 +35,13 @@ class Journal:
         lap: int = 1,
         next_seq: int = 2,
         now_us: Callable[[], int],
-        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """``shield`` goes around each commit, to hold an interruption back until its end."""
         self.store = store
         self.run = run
         self.epoch = epoch
         self.lap = lap
         self._next_seq = next_seq
         self._now_us = now_us
-        self._shield = shield
         self._lock = threading.RLock()
         self._rows: list[PlainRow] = []
         self._written_us = now_us()
@@ -118,7 +114,7 @@ class Journal:
         self, *, state: RunState | None = None, answers: Sequence[tuple[int, str]] = ()
     ) -> None:
         """Write all that waits, in one transaction."""
-        with self._lock, self._shield():
+        with self._lock:
             now_us = self._now_us()
             going = self._going(now_us)
             rows = self._rows + [encode(event) for event in going]

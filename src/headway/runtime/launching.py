@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,6 @@ class Watch:
     phases: bool = False  # to be told of each phase's end
     trace: bool = False  # failures with their tracebacks
     ticked: Callable[[], None] | None = None  # called some twenty times a second, by any thread
-    # Around each commit: an interruption must not part what is written from what is known of it.
-    shield: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class Undecided(Conflict):
@@ -105,7 +102,7 @@ def begin(
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)
-    journal = Journal(store, run, epoch, now_us=clocks.now_us, shield=watch.shield)
+    journal = Journal(store, run, epoch, now_us=clocks.now_us)
     return Runner(
         plan,
         loaded.definitions,
@@ -181,13 +178,7 @@ def take_up(
     events = [decode(entry.row) for entry in entries]
     lap = record.lap + (retry is not None)
     journal = Journal(
-        store,
-        record.id,
-        epoch,
-        lap=lap,
-        next_seq=len(entries) + 1,
-        now_us=clocks.now_us,
-        shield=watch.shield,
+        store, record.id, epoch, lap=lap, next_seq=len(entries) + 1, now_us=clocks.now_us
     )
     stood = _Stood(loaded.plan, events)
     stood.end_processes()

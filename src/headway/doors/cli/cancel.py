@@ -28,20 +28,20 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
 
     A run that nobody works on any more is ended here and now.
     """
-    from headway.runtime import ownership, requests
+    from headway.runtime import asking, ownership
 
     with opened(arguments) as store:
         record = found_run(store, run)
         state = ownership.state_now(record)
         short = short_id(record.id)
         if state is RunState.RUNNING:
-            answer = requests.asked(store, record, "cancel", {"why": why})
+            answer = asking.asked(store, record, "cancel", {"why": why})
             click.echo(f"run {short}: {printable(answer)}; headway logs {short} -f follows its end")
             return exits.DONE
         if state not in (RunState.INTERRUPTED, RunState.IN_DOUBT):
             raise Rejected(f"run {short} is over already: it is {state}")
         if no_cleanup:
-            requests.close(store, record, why)
+            asking.close(store, record, why)
             click.echo(f"run {short} is cancelled, its Cleanups were not run")
             return exits.DONE
         code = _ended_here(store, record, why, arguments)

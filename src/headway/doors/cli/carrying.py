@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,8 +58,6 @@ class Signals:
         self.first: int | None = None
         self.leave: Callable[[], None] = lambda: None  # puts the terminal in order
         self._before: dict[int, Any] = {}
-        self._shields = 0
-        self._held_back = False
 
     def __enter__(self) -> "Signals":
         for number in self.WANTED:
@@ -74,24 +70,6 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """Hold an interruption of this block back until its end: what it writes is written whole.
-
-        Signals come to the main thread only; in others there is nothing to hold back.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-        if self._held_back and not self._shields:
-            self._held_back = False
-            raise KeyboardInterrupt
-
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.first is not None:
             self.leave()
@@ -100,10 +78,7 @@ class Signals:
         self.first = number
         self.leave()
         os.write(2, b"stopping: what runs is asked to end (once more leaves at once)\n")
-        if self._shields:
-            self._held_back = True
-        else:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
     @property
     def code(self) -> int:
@@ -143,9 +118,7 @@ def carried_out(
     watching = Watching(plan, view, phases_to=sys.stderr if _tells_phases(show) else None)
     with Signals() as signals:
         signals.leave = watching.calm
-        watch = launching.Watch(
-            phases=not show.quiet, trace=show.debug, ticked=watching.tick, shield=signals.shielded
-        )
+        watch = launching.Watch(phases=not show.quiet, trace=show.debug, ticked=watching.tick)
         try:
             runner = make(watching, watch)
         except launching.Undecided as error:

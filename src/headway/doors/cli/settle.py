@@ -27,7 +27,7 @@ def command(
 
     RUN may be left out: the last one is meant.
     """
-    from headway.runtime import ownership, requests
+    from headway.runtime import asking, ownership
 
     if how is None:
         ctx.fail("say how: --done, --again or --failed")
@@ -35,12 +35,12 @@ def command(
         record, plan, key = run_and_job(store, run, job)
         short, name = short_id(record.id), printable(plan.names[key])
         if ownership.lives(record):
-            answer = requests.asked(
+            answer = asking.asked(
                 store, record, "settle", {"key": key, "how": how, "why": arguments["why"]}
             )
             click.echo(printable(answer))
             return exits.DONE
-        state = requests.settle(store, record, key, how, arguments["why"])
+        state = asking.settle(store, record, key, how, arguments["why"])
     click.echo(f"{name} is settled: {how}")
     if state == "in doubt":
         click.echo(f"others are still in doubt: headway show {short}")

@@ -65,7 +65,7 @@ def header_lines(found: Seen) -> list[str]:
     root = "" if launch.target.endswith(f":{launch.root}") else f" ({printable(launch.root)})"
     lines = [
         f"run {short_id(record.id)}  {printable(launch.target)}{root}"
-        f"  {coloured(found.state, found.state, bold=True)}"
+        f"  {coloured(found.state, found.state)}"
     ]
     duration = took(record.began_us, record.ended_us or 0)
     lines.append(
@@ -137,7 +137,7 @@ def job_lines(found: Seen, key: int) -> list[str]:
     progress, state = found.progress, found.states[key]
     name = printable(progress.plan.names[key])
     needs = [progress.plan.names[need] for need in progress.plan.needs[key]]
-    lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state, bold=True)}"]
+    lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state)}"]
     if needs:
         lines.append(f"  needs {listed(needs, 10)}")
     for one in progress.tries.get(key, ()):

@@ -35,7 +35,7 @@ def summary(report: "Report") -> list[str]:
         every = f"all {jobs} jobs are" if jobs > 1 else "the only job is"
         lines = [f"{coloured('nothing to do', state)}: {every} done ({duration(report.took_s)})"]
     else:
-        lines = [f"{coloured(_SAID[state], _colour(state), bold=True)}: {told}"]
+        lines = [f"{coloured(_SAID[state], _colour(state))}: {told}"]
     lines += _failures(progress)
     lines += _next(progress, state, short)
     return [*lines, recorded(report)]

@@ -77,13 +77,13 @@ class Watching:
 
     def __init__(self, plan: Plan, view: View, *, phases_to: IO[str] | None = None) -> None:
         """``phases_to``: where a line for each phase is written, if anywhere."""
-        from headway.runtime.dojobber import verbose_lines
-
         self.progress = Progress(plan)
         self._view = view
         self._lock = threading.RLock()
         self._phases = None
         if phases_to is not None:
+            from headway.runtime.dojobber import verbose_lines
+
             self._phases = verbose_lines(plan, cast(IO[str], _Shown(phases_to)), debug=True)
 
     def heard(self, event: Event | Live) -> None:

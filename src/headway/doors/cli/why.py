@@ -102,7 +102,7 @@ def _lines(store: "Store", found: Seen, key: int) -> list[str]:
     progress, state = found.progress, found.states[key]
     name = printable(progress.plan.names[key])
     short = short_id(found.record.id)
-    lines = [f"{coloured(symbol(state), state)} {name} is {coloured(state, state, bold=True)}"]
+    lines = [f"{coloured(symbol(state), state)} {name} is {coloured(state, state)}"]
     lines += [f"  {line}" for line in _because(found, key)]
     lines += _tries(found, key)
     tail = _tail(store, found.record.id, key)
