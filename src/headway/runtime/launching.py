@@ -18,6 +18,7 @@ from headway.jobs.events import (
     RunResumed,
     RunRetried,
     Settled,
+    TryEnded,
     decode,
 )
 from headway.jobs.plan import Plan
@@ -91,7 +92,7 @@ def begin(
         directory=os.getcwd(),
         options=options.as_json(),
         sources=fingerprints(loaded.definitions),
-        who=_who(),
+        who=who(),
         version=headway.__version__,
         python=_python(),
     )
@@ -180,7 +181,7 @@ def take_up(
     told: list[Event] = [RunResumed(clocks.now_us(), str(ownership.this_process()))]
     told += stood.lost()
     if retry is not None:
-        told.append(RunRetried(clocks.now_us(), tuple(retry), _who()))
+        told.append(RunRetried(clocks.now_us(), tuple(retry), who()))
     journal.write(*told)
     events += told
     events += _answer_requests(store, journal, loaded.plan, events, retried=retry is not None)
@@ -212,6 +213,19 @@ def carry_out(runner: Runner) -> RunState:
         return runner.run()
     with Keeper(runner.tick):
         return runner.run()
+
+
+def unwind(runner: Runner, state: RunState) -> RunState:
+    """Run the Cleanups that are due and nothing else, of a run that stood at ``state``."""
+    if not runner.needs_keeper:
+        return runner.unwind(state)
+    with Keeper(runner.tick):
+        return runner.unwind(state)
+
+
+def lost_tries(plan: Plan, events: Sequence[Event]) -> list[TryEnded]:
+    """What becomes of run-only jobs whose Run began and whose end nobody saw."""
+    return Stood(plan, events).lost()
 
 
 def require_unowned(record: RunRecord) -> None:
@@ -266,7 +280,8 @@ def require_over(record: RunRecord) -> None:
         raise Rejected(f"run {short} is {state}, not over: headway resume {short} goes on")
 
 
-def _who() -> str:
+def who() -> str:
+    """The person at the keyboard, as the system knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

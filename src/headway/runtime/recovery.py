@@ -80,9 +80,9 @@ class Stood:
                 if ownership.is_left(command):
                     end_group(command.pid)
 
-    def lost(self) -> list[Event]:
+    def lost(self) -> list[TryEnded]:
         """The ends of tries of run-only jobs whose Run began and whose end nobody saw."""
-        found: list[Event] = []
+        found: list[TryEnded] = []
         for place, intended in self._intended.items():
             rules = self._plan.rules[intended.key]
             if rules.has_check or place in self._ended or rules.on_lost == "rerun":

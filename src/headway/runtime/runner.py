@@ -188,6 +188,11 @@ class Runner:
         finally:
             self._executor.close()
 
+    def unwind(self, state: RunState) -> RunState:
+        """Run the Cleanups that are due, of a run that stood at ``state``; where it stands then."""
+        self.unwind_now()
+        return self._left(state)
+
     def _drive(self) -> None:
         schedule, executor, journal = self.schedule, self._executor, self._journal
         ready, started, start = schedule.ready, schedule.started, executor.start
@@ -429,6 +434,9 @@ class Runner:
     def _finish(self, state: RunState) -> RunState:
         if self._cleanup and self._act and state is not RunState.IN_DOUBT:
             self.clean_up()
+        return self._left(state)
+
+    def _left(self, state: RunState) -> RunState:
         if self.cleanup_failures and state is RunState.SUCCEEDED:
             state = RunState.FAILED
         self._leave(state)
