@@ -349,7 +349,7 @@ class Runner:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        for request in journal.store.asked(journal.run):
+        for request in journal.asked():
             answer, event = self._decided(request)
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
