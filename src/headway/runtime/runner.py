@@ -375,7 +375,7 @@ class Runner:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        for request in journal.store.asked(journal.run):
+        for request in journal.asked():
             answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
