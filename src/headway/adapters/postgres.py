@@ -112,8 +112,11 @@ class PostgresDatabase:
             raise self._failure(error) from error
 
     def version(self) -> tuple[int, int]:
-        ((found,),) = self.query("SELECT to_regclass('meta')")
-        if found is None:
+        # Not to_regclass: it may answer from a cache that is older than the lock of a migration.
+        if not self.query(
+            "SELECT FROM pg_catalog.pg_tables"
+            " WHERE tablename = 'meta' AND schemaname = ANY (current_schemas(false))"
+        ):
             return 0, 0
         ((version, oldest),) = self.query("SELECT version, oldest_reader FROM meta")
         return version, oldest
