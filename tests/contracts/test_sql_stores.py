@@ -169,7 +169,7 @@ def test_an_older_store_says_how_to_upgrade_it_and_is_upgraded(
         store.begin(RUN, launch(), "{}", 3, owner(), 1)
     add_migration(tmp_path / "newer", MIGRATION)
     monkeypatch.setattr(databases, "MIGRATIONS", tmp_path / "newer")
-    with pytest.raises(Rejected, match="has schema 1, this Headway needs 2: .*headway db upgrade"):
+    with pytest.raises(Rejected, match=r"has schema 1, this Headway needs 2: .*headway db upgrade"):
         open_store(url)
     with closing(open_store(url, check_version=False)) as store:
         assert [store.upgrade(), store.upgrade()] == [1, 2]
