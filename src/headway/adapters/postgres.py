@@ -14,16 +14,17 @@ from urllib.parse import quote, urlencode
 
 from headway.adapters.database import OLDEST_READER, migrations, require_readable
 from headway.adapters.statements import Insert
-from headway.errors import Conflict, HeadwayError, Refused, Rejected, Unavailable
+from headway.errors import HeadwayError, Rejected, Unavailable
 
 try:
     import psycopg
-    from psycopg import errors
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 except ImportError as missing:
     raise Unavailable(
         "a store in PostgreSQL needs psycopg: type pip install 'headway[postgres]'"
     ) from missing
+
+from headway.adapters.postgres_failures import failure
 
 CONNECT_S = 5
 STATEMENT_S = 15
@@ -32,6 +33,7 @@ MIGRATION_S = 60  # how long to wait for another one that migrates
 NETWORK_S = 15  # how long what was sent may stay unacknowledged, and a silent server unasked
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _MIGRATING = 0x68656164776179  # the number of the advisory lock: "headway"
+_PORTS = re.compile(r"[0-9]{0,5}(,[0-9]{0,5})*")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 # What a user's URL may overrule.
@@ -57,16 +59,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str) -> None:
         """Raises: Rejected for a URL that is none."""
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.Error:
-            # What libpq says of it may quote the password.
-            raise Rejected(
-                "the URL of the store is not understood; one looks like"
-                " postgresql://user@host:5432/database. Characters such as @ : / % in a user's"
-                " name or password are written as %40 %3A %2F %25; a password is better kept in"
-                " ~/.pgpass or in PGPASSWORD"
-            ) from None
+        given = _settings(url)
         self.place = _place(given)
         settings: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "utf8"}
         self._conninfo = make_conninfo(**settings)
@@ -112,8 +105,11 @@ class PostgresDatabase:
             raise self._failure(error) from error
 
     def version(self) -> tuple[int, int]:
-        ((found,),) = self.query("SELECT to_regclass('meta')")
-        if found is None:
+        # Not to_regclass: it may answer from a cache that is older than the lock of a migration.
+        if not self.query(
+            "SELECT FROM pg_catalog.pg_tables"
+            " WHERE tablename = 'meta' AND schemaname = ANY (current_schemas(false))"
+        ):
             return 0, 0
         ((version, oldest),) = self.query("SELECT version, oldest_reader FROM meta")
         return version, oldest
@@ -154,7 +150,7 @@ class PostgresDatabase:
         except psycopg.Error as error:
             if connection is not None:
                 connection.close()
-            raise self._failure(error, connecting=True) from error
+            raise failure(error, self.place, lost=True) from error
         if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
             connection.close()
             raise Rejected(
@@ -187,48 +183,29 @@ class PostgresDatabase:
             with suppress(psycopg.Error):
                 self._connection.execute(b"ROLLBACK")
 
-    def _failure(self, error: psycopg.Error, *, connecting: bool = False) -> HeadwayError:
-        text = str(error).strip().split("\n")[0] or type(error).__name__
-        if isinstance(error, errors.IntegrityError):
-            return Conflict(f"{self.place} refused a second record of one thing: {text}")
-        for cls, kind, advice in _ADVICE:
-            if isinstance(error, cls):
-                return kind(f"{self.place} cannot be used as a store: {text}. {advice}")
-        if isinstance(error, errors.DataError):
-            return Rejected(f"{self.place} cannot hold this: {text}")
-        if connecting or self._connection is None or self._connection.closed:
-            advice = next((said for part, said in _CONNECTING if part in text), _TRY_LATER)
-            return Unavailable(f"{self.place} does not answer: {text}. {advice}")
-        return Unavailable(f"{self.place} cannot be used as a store: {text}. {_TRY_LATER}")
+    def _failure(self, error: psycopg.Error) -> HeadwayError:
+        lost = self._connection is None or self._connection.closed
+        return failure(error, self.place, lost=lost)
 
 
-_TRY_LATER = "See that the server is well, then do this again."
-_OWN = "Give Headway a database, or a schema, of its own."
-_ADVICE: tuple[tuple[type[psycopg.Error], type[HeadwayError], str], ...] = (
-    (errors.DiskFull, Unavailable, "The server's disk is full: make room."),
-    (errors.TooManyConnections, Unavailable, "Wait, or raise max_connections."),
-    (errors.ReadOnlySqlTransaction, Unavailable, "Name the primary server, not a standby."),
-    (errors.LockNotAvailable, Unavailable, f"Another one held it for {LOCK_S} s: wait for it."),
-    (errors.QueryCanceled, Unavailable, f"It took over {STATEMENT_S} s: relieve the server."),
-    (errors.SerializationFailure, Unavailable, "Another one was first: do this again."),
-    (errors.DeadlockDetected, Unavailable, "Another one was first: do this again."),
-    (errors.InsufficientPrivilege, Refused, "Grant the role what it needs."),
-    (errors.DuplicateTable, Rejected, _OWN),
-    (errors.DuplicateFunction, Rejected, _OWN),
-    (errors.UndefinedColumn, Rejected, _OWN),
-    (errors.UndefinedTable, Rejected, "Its tables are gone: name the right database."),
-)
-# While connecting libpq gives no code; these are parts of what servers say in English.
-_CONNECTING = (
-    ("authentication failed", "Check the user and the password (~/.pgpass or PGPASSWORD)."),
-    ("no password supplied", "Give the password in ~/.pgpass or PGPASSWORD."),
-    ("no pg_hba.conf entry", "Let the server's pg_hba.conf admit this user from this machine."),
-    ("does not exist", "Make it (createdb, createuser), or name another."),
-    ("too many clients", "Wait, or raise max_connections."),
-    ("connection slots", "Wait, or raise max_connections."),
-    ("starting up", "Wait a moment, then do this again."),
-    ("shutting down", "Wait until it is back, then do this again."),
-)
+def _settings(url: str) -> dict[str, Any]:
+    """Raises: Rejected, without a word of what libpq says: that may quote the password."""
+    authority, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    try:
+        # A character that should have been encoded would make a host of half a password.
+        understood = authority.count("@") <= 1 and "@" not in path
+        given = conninfo_to_dict(url) if understood else {}
+        understood = understood and _PORTS.fullmatch(str(given.get("port", ""))) is not None
+    except psycopg.Error:
+        understood = False
+    if not understood:
+        raise Rejected(
+            "the URL of the store is not understood; one looks like"
+            " postgresql://user@host:5432/database. Characters such as @ : / % in a user's name"
+            " or password are written as %40 %3A %2F %25; a password is better kept in ~/.pgpass"
+            " or in PGPASSWORD"
+        )
+    return given
 
 
 def _place(given: Mapping[str, Any]) -> str:

@@ -1,16 +1,14 @@
 """The store over SQL: one row codec and one set of statements, whatever the database."""
 
 import json
-import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
-from headway.errors import Conflict, Refused, Rejected
+from headway.adapters.exclusive_use import ExclusiveUse
+from headway.errors import Conflict, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, storable
@@ -19,45 +17,12 @@ _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at 
 _HEX = frozenset("0123456789abcdef")
 
 
-class _Use:
-    """The right to use the one connection: of one thread at a time, of one process ever.
-
-    A process that was forked from ours has a copy of the connection. Two at one end would ruin
-    what they say, so the copy is refused there. It must not even be closed: that would be said
-    to the server, or done to the file, in our name.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-
-    @property
-    def forked(self) -> bool:
-        return os.getpid() != self._pid
-
-    def __enter__(self) -> None:
-        if self.forked:  # asked first: whoever held the lock at the fork never gives it back here
-            raise Refused(
-                f"this store was opened by process {self._pid}, from which process"
-                f" {os.getpid()} was forked: let it open the store anew"
-            )
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-
-
 class SqlStore:
     """Keeps runs in a database. Thread-safe: one connection, one lock."""
 
     def __init__(self, database: Database, *, check_version: bool = True) -> None:
         self._database = database
-        self._use = _Use()
+        self._use = ExclusiveUse()
         self._numbers: dict[str, int] = {}  # id to the number that stands for it in the tables
         if check_version:
             require_version(database)
@@ -225,11 +190,11 @@ class SqlStore:
 
     def version(self) -> int:
         """The schema's version."""
-        with self._use:
+        with self._lock:
             return self._database.version()[0]
 
     def close(self) -> None:
-        if not self._use.forked:
+        if not self._use.was_forked:
             with self._use:
                 self._database.close()
 

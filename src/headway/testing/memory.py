@@ -87,12 +87,13 @@ class MemoryStore:
     ) -> None:
         with self._lock:
             run = self._held(id, epoch)
+            named = [Row(*row) for row in rows]
             if any(seq in run.rows for seq in range(first_seq, first_seq + len(rows))):
                 raise Conflict(f"the journal of run {id} has something at {first_seq} already")
-            ends, successes = _new_ends(run, lap, rows)
+            ends, successes = _new_ends(run, lap, named)
             run.ends |= ends
             run.successes |= successes
-            run.rows.update(enumerate(rows, first_seq))
+            run.rows.update(enumerate(named, first_seq))
             self._add_lines(run, lines)
             for number, answer in answers:
                 request = self._requests.get(number)
@@ -220,7 +221,7 @@ def _kept(owner: Owner) -> Owner:
 
 
 def _new_ends(
-    run: _Run, lap: int, rows: Sequence[PlainRow]
+    run: _Run, lap: int, rows: Sequence[Row]
 ) -> tuple[set[tuple[int | None, int | None]], set[tuple[int | None, int]]]:
     """What new rows add to a run's ends and successes. Raises: Conflict."""
     ends: set[tuple[int | None, int | None]] = set()

@@ -220,6 +220,11 @@ class StoreContract:
         assert [entry.seq for entry in store.journal(RUN, after=4)] == [5, 6]
         assert list(store.journal(RUN, after=6)) == []
 
+    def test_rows_may_be_written_as_plain_tuples(self, store: Store, epoch: int) -> None:
+        store.append(RUN, epoch, 1, 2, [("passed", 5, 1, 1, None)])
+        (row,) = rows_of(store, RUN)
+        assert (row.kind, row.at_us, row.key, row.number, row.body) == ("passed", 5, 1, 1, None)
+
     def test_a_journal_of_twelve_thousand_events_is_read_whole(
         self, store: Store, epoch: int
     ) -> None:

@@ -46,7 +46,10 @@ CREATE VIEW tries AS
     SELECT runs.id AS run, events.job, events.try, events.lap, events.kind AS ending,
            events.at_us AS ended_us,
            CASE WHEN json_valid(body) THEN json_extract(body, '$.began_us') END AS began_us,
-           CASE WHEN json_valid(body) THEN json_extract(body, '$.failure.message') END AS message
+           CASE WHEN NOT json_valid(body) THEN NULL
+                -- Half a character, alone, would make the row unreadable: it stays as written.
+                WHEN instr(body, '\ud') THEN json_extract(body, '$.failure')
+                ELSE json_extract(body, '$.failure.message') END AS message
     FROM events JOIN runs ON runs.no = events.run
     WHERE events.kind IN ('passed', 'repaired', 'failed', 'overdue', 'in doubt');
 
