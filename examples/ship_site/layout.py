@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -167,6 +168,14 @@ def version_of(files: Mapping[str, bytes]) -> str:
         if name != "VERSION":
             digest.update(f"{name}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()[:12]
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory with all that is in it, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_archive(archive: Path, files: Mapping[str, bytes]) -> None:

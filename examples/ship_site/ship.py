@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from layout import Site, differences, files_below, files_in, version_of, write_archive
+from layout import Site, differences, files_below, files_in, remove, version_of, write_archive
 
 from headway import DummyJob, Job
 
@@ -51,7 +51,7 @@ class Half(SiteJob):
         return self.site.scratch / type(self).__name__
 
     def Cleanup(self) -> None:
-        shutil.rmtree(self.site.scratch, ignore_errors=True)
+        remove(self.site.scratch)
 
 
 class Source(SiteJob):
@@ -126,11 +126,11 @@ class Unpacked(Half):
 
     def Run(self, **inputs: Any) -> None:
         half_made, release = self.half_made(), self.site.release(self.version)
-        shutil.rmtree(half_made, ignore_errors=True)
+        remove(half_made)
         with ZipFile(self.site.artefact(self.version)) as archive:
             archive.extractall(half_made)
         release.parent.mkdir(exist_ok=True)
-        shutil.rmtree(release, ignore_errors=True)
+        remove(release)
         os.replace(half_made, release)
 
 
@@ -242,7 +242,7 @@ class Healthy(SiteJob):
     """The site says over HTTP that this version is well. It may take a moment: hence the tries."""
 
     DEPS = (Running,)
-    TRIES = 20
+    TRIES = 12
     RETRY_DELAY = 0.25
     RETRY_ON = OSError  # it does not answer; what it answers will not change
 
@@ -268,12 +268,9 @@ class Tidy(Half):
     def Run(self, **inputs: Any) -> None:
         for path in self.surplus():
             half_gone = self.half_made()  # removed halfway, it must not pass for a release
-            shutil.rmtree(half_gone, ignore_errors=True)
+            remove(half_gone)
             os.replace(path, half_gone)
-            if half_gone.is_dir():
-                shutil.rmtree(half_gone)
-            else:
-                half_gone.unlink()
+            remove(half_gone)
 
     def surplus(self) -> list[Path]:
         place = self.site.place

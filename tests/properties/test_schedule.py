@@ -1,5 +1,6 @@
 """The schedule against a plain model of its rule, and what holds for any plan and any pattern."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -201,7 +202,7 @@ def test_backoff_doubles_up_to_an_hour_and_chance_adds_at_most_half() -> None:
         rules = Rules(tries=15, retry_delay_s=1.0, backoff="exponential")
         plan = plain_plan([()], [rules])
         went = drive(Schedule(plan, lambda: chance), lambda key, number: (Ending.FAILED, 0, False))
-        return [two.began - one.ended for one, two in zip(went, went[1:], strict=False)]
+        return [two.began - one.ended for one, two in itertools.pairwise(went)]
 
     plain = [min(2.0**n, 3600.0) for n in range(14)]
     assert delays(0.0) == plain
@@ -485,13 +486,13 @@ SHAPES = [chain, star, layers]
 def test_cost_grows_with_jobs_and_needs_and_no_faster(shape: Any, bottom_fails: bool) -> None:
     failing = frozenset({0} if bottom_fails else ())
     costs = [cost(shape(count), failing) for count in (500, 1000, 2000, 4000)]
-    for small, large in zip(costs, costs[1:], strict=False):
+    for small, large in itertools.pairwise(costs):
         assert large <= 2.1 * small + 200
 
 
 def test_cost_of_retries_grows_with_the_number_of_tries_and_no_faster() -> None:
     costs = [cost(star(count), frozenset(range(count))) for count in (500, 1000, 2000)]
-    for small, large in zip(costs, costs[1:], strict=False):
+    for small, large in itertools.pairwise(costs):
         assert large <= 2.1 * small + 200
 
 
@@ -500,7 +501,7 @@ def test_cost_of_a_full_tag_does_not_grow_with_the_jobs_that_wait_for_it(
     tags: tuple[str, ...],
 ) -> None:
     costs = [cost([()] * count, frozenset(), tags=tags) for count in (500, 1000, 2000)]
-    for small, large in zip(costs, costs[1:], strict=False):
+    for small, large in itertools.pairwise(costs):
         assert large <= 2.1 * small + 200
 
 
@@ -511,5 +512,5 @@ def test_a_compiled_plan_costs_as_many_calls_a_job_whatever_its_size() -> None:
         return calls_made(lambda: plan_of(jobs))
 
     costs = [compiling(count) for count in (250, 500, 1000)]
-    for small, large in zip(costs, costs[1:], strict=False):
+    for small, large in itertools.pairwise(costs):
         assert large <= 2.1 * small + 200

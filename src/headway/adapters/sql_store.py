@@ -174,6 +174,11 @@ class SqlStore:
         with self._lock:
             return self._database.migrate()
 
+    def version(self) -> int:
+        """The schema's version."""
+        with self._lock:
+            return self._database.version()[0]
+
     def close(self) -> None:
         with self._lock:
             self._database.close()

@@ -224,7 +224,6 @@ _NAMES = {cls: name for name, cls in _KINDS.items()}
 _LIVE = {PhaseEnded: "phase-ended", JobStood: "job-stood", OutputWritten: "output-written"}
 # The end of a try is stored under its ending, so that "one success a job" is an index.
 _ENDINGS = {ending.value: ending for ending in Ending}
-_EMPTY: dict[str, Any] = {"counts": {}, "keys": ()}
 
 
 def name_of(event: Event | Live) -> str:
@@ -236,30 +235,20 @@ def name_of(event: Event | Live) -> str:
 
 def encode(event: Event) -> Row:
     """An event as a row. The commonest one, a try that passed at once, has no body."""
-    if isinstance(event, TryEnded):
-        kind: str = event.ending._value_
-        rest = {
-            "began_us": event.began_us,
-            "phase": event.phase,
-            "executed": event.executed,
-            "final": event.final,
-            "failure": event.failure,
-            "shared": event.shared,
-            "storage": event.storage,
-        }
-        return Row(kind, event.at_us, event.key, event.number, _body(rest))
+    cls = type(event)
     fields = event._asdict()
+    kind: str = _NAMES[cls] if cls is not TryEnded else fields.pop("ending")._value_
     at_us = fields.pop("at_us")
     key = fields.pop("key", None)
     number = fields.pop("number", None)
-    return Row(_NAMES[type(event)], at_us, key, number, _body(fields))
-
-
-def _body(fields: dict[str, Any]) -> str | None:
-    kept = {name: _plain(value) for name, value in fields.items() if value}
-    if kept.get("phase") == Phase.CHECK:
-        del kept["phase"]
-    return json.dumps(kept, separators=(",", ":")) if kept else None
+    usual = cls._field_defaults
+    kept = {
+        name: _plain(value)
+        for name, value in fields.items()
+        if name not in usual or value != usual[name]
+    }
+    body = json.dumps(kept, separators=(",", ":")) if kept else None
+    return Row(kind, at_us, key, number, body)
 
 
 def _plain(value: Any) -> Any:
@@ -273,29 +262,31 @@ def _plain(value: Any) -> Any:
 def decode(row: Row) -> Event:
     """The event of a row.
 
-    Raises: WireError for a kind this version does not know (a newer Headway wrote it).
+    Raises: WireError for a kind this version does not know (a newer Headway wrote it), and for
+    a row that makes no event.
     """
-    body: dict[str, Any] = json.loads(row.body) if row.body else {}
-    for name, value in body.items():
-        body[name] = _typed(name, value)
     ending = _ENDINGS.get(row.kind)
-    if ending is not None:
-        assert row.key is not None and row.number is not None
-        return TryEnded(row.at_us, row.key, row.number, ending, **body)
-    cls = _KINDS.get(row.kind)
+    cls = TryEnded if ending else _KINDS.get(row.kind)
     if cls is None:
         raise WireError(
             f"the journal holds an event of kind {row.kind!r}, written by a newer Headway:"
             " upgrade this one to read it"
         )
-    if "key" in cls._fields:
-        body["key"] = row.key
-    if "number" in cls._fields:
-        body["number"] = row.number
-    for name in cls._fields[1:]:
-        if name not in body and name not in cls._field_defaults:
-            body[name] = _EMPTY.get(name, "")  # what is empty was not written
-    event: Event = cls(at_us=row.at_us, **body)
+    try:
+        fields: dict[str, Any] = json.loads(row.body) if row.body else {}
+        fields = {name: _typed(name, value) for name, value in fields.items()}
+        if ending is not None:
+            fields["ending"] = ending
+        for name, value in (("key", row.key), ("number", row.number)):
+            if name in cls._fields:
+                if value is None:
+                    raise ValueError(f"it has no {name}")
+                fields[name] = value
+        event: Event = cls(at_us=row.at_us, **fields)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WireError(
+            f"the journal holds an event of kind {row.kind!r} that cannot be read: {error}"
+        ) from error
     return event
 
 

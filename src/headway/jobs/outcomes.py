@@ -109,7 +109,8 @@ def outcome_from_json(text: str | bytes) -> Outcome:
 
 def failure_to_plain(failure: Failure) -> dict[str, Any]:
     """A failure as a JSON object, without its exception and what says nothing."""
-    return {name: part for name, part in zip(_FAILURE, failure, strict=False) if part}
+    parts = zip(_FAILURE, failure, strict=False)
+    return {name: part for name, part in parts if part or name == "type"}
 
 
 def failure_from_plain(parts: Mapping[str, Any]) -> Failure:

@@ -80,6 +80,7 @@ class Progress:
         self.changes: list[Change] = []
         self.last_line: dict[int, str] = {}  # of output, live only
         self.repairs = 0  # Runs entered
+        self.cleaned = 0  # Cleanups ended
         self._standing = Standing(plan)
         for event in events:
             self.apply(event)
@@ -95,6 +96,7 @@ class Progress:
             case CleanupEnded(_, key, _, failure):
                 self.going.pop(key, None)
                 self.cleanups[key] = failure
+                self.cleaned += 1
             case Settled():
                 self._standing.apply(event)
                 self.settled[event.key] = event
@@ -207,6 +209,9 @@ class Progress:
             cancelled=standing.cancelled,
             stopped=standing.stopped,
         )
+        if standing.ended is RunState.FAILED:
+            # A strict run stopped at a job that looks broken: the rest was not reached.
+            shown = [JobState.CANCELLED if s is JobState.PENDING else s for s in shown]
         if living:
             for key, going in self.going.items():
                 if going.phase is not Phase.CLEANUP:
@@ -219,6 +224,19 @@ class Progress:
         for state in self.states(living=living):
             found[state] = found.get(state, 0) + 1
         return {state: found[state] for state in JobState if state in found}
+
+    @property
+    def quick_counts(self) -> dict[JobState, int]:
+        """How many jobs stand where, kept up as events come: without what is only derived.
+
+        A job whose next try is under way counts as it stood before.
+        """
+        return self._standing.counts
+
+    @property
+    def waiting(self) -> list[int]:
+        """The jobs whose next try waits for its delay."""
+        return [key for key in self._standing.ended_us if key not in self.going]
 
     def last_try(self, key: int) -> Try | None:
         tries = self.tries.get(key)
@@ -258,10 +276,10 @@ class Progress:
 
     @property
     def cancelled(self) -> bool:
+        """Whether the run was asked to stop, and nobody has changed their mind."""
         return self._standing.cancelled
 
     @property
     def ended(self) -> RunState | None:
         """How the run ended, if it is over."""
-        last = self.changes[-1].what if self._standing.over and self.changes else None
-        return RunState(last) if last is not None else None
+        return self._standing.ended

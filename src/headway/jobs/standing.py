@@ -13,7 +13,7 @@ from headway.jobs.events import (
 )
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
-from headway.jobs.states import JobState
+from headway.jobs.states import JobState, RunState
 
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)  # nothing that needs it can start
@@ -33,47 +33,56 @@ class Standing:
     A try whose end was never written is not counted: its job stands as it did before it.
     """
 
-    __slots__ = ("cancelled", "ended_us", "over", "plan", "states", "tries")
+    __slots__ = ("cancelled", "counts", "ended", "ended_us", "plan", "states", "tries")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.states: list[JobState] = [JobState.PENDING] * len(plan)
+        self.counts = dict.fromkeys(JobState, 0)  # of ``states``
+        self.counts[JobState.PENDING] = len(plan)
         self.tries: list[int] = [0] * len(plan)  # ended ones, since the last retry
         self.ended_us: dict[int, int] = {}  # of jobs that wait: when their last try ended
         self.cancelled = False
-        self.over = False
+        self.ended: RunState | None = None  # how the run ended, if it is over
 
     def apply(self, event: Event) -> None:
         if isinstance(event, TryEnded):
             self._try_ended(event)
         elif isinstance(event, Settled):
-            self.states[event.key] = SETTLED[event.how]
+            if self.states[event.key] is JobState.IN_DOUBT:
+                self._set(event.key, SETTLED[event.how])
         elif isinstance(event, RunRetried):
-            self.cancelled = self.over = False
+            self.cancelled, self.ended = False, None
             for key in event.keys:
-                self.states[key] = JobState.PENDING
+                self._set(key, JobState.PENDING)
                 self.tries[key] = 0
                 self.ended_us.pop(key, None)
         elif isinstance(event, RunResumed):
-            if self.over:  # cancelled and ended, then taken up again: that was a change of mind
+            if self.ended is RunState.CANCELLED:  # taken up again: that was a change of mind
                 self.cancelled = False
-            self.over = False
+            self.ended = None
         elif isinstance(event, RunCancelled):
             self.cancelled = True
         elif isinstance(event, RunEnded):
-            self.over = True
+            self.ended = event.state
+            self.cancelled = self.cancelled or event.state is RunState.CANCELLED
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key
         self.tries[key] += 1
         self.ended_us.pop(key, None)
         if event.ending is not Ending.FAILED:
-            self.states[key] = STATE_OF[event.ending]
+            self._set(key, STATE_OF[event.ending])
         elif event.final or self.tries[key] >= self.plan.rules[key].tries:
-            self.states[key] = JobState.FAILED
+            self._set(key, JobState.FAILED)
         else:
-            self.states[key] = JobState.WAITING
+            self._set(key, JobState.WAITING)
             self.ended_us[key] = event.at_us
+
+    def _set(self, key: int, state: JobState) -> None:
+        self.counts[self.states[key]] -= 1
+        self.counts[state] += 1
+        self.states[key] = state
 
     @property
     def stopped(self) -> bool:

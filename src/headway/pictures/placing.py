@@ -37,7 +37,7 @@ def manner_of(needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Manner:
     across = _screens(shape.across) * 1.3 < _screens(shape.down)
     width, height = shape.across if across else shape.down
     long, short = (width, height) if across else (height, width)
-    wrapped = _screens((width, height)) > 1.2 and long > 2.5 * short
+    wrapped = _screens((width, height)) > 1.2 and long > 2.5 * short and not _has_loose(needs)
     return Manner(shape, across=across, wrapped=wrapped)
 
 
@@ -46,6 +46,12 @@ def place(manner: Manner, needs: Sequence[Sequence[int]], sizes: Sequence[Point]
     if manner.plain:
         return place_rows(needs, sizes)
     return place_layered(needs, sizes, manner.shape, across=manner.across, wrapped=manner.wrapped)
+
+
+def _has_loose(needs: Sequence[Sequence[int]]) -> bool:
+    """Whether a block is joined to nothing; graphlay puts those in the way of wrapped lines."""
+    joined = {other for needed in needs for other in needed}
+    return any(not needed and block not in joined for block, needed in enumerate(needs))
 
 
 def _screens(size: Point) -> float:

@@ -55,7 +55,7 @@ def _entity(char: str) -> str:
 
 def _yaml(title: str) -> str:
     """The title as a YAML string. Mermaid drops what looks like a tag, so angles are replaced."""
-    text = shown(title).replace("<", "‹").replace(">", "›")
+    text = shown(title).replace("<", "\u2039").replace(">", "\u203a")
     return json.dumps(text, ensure_ascii=False).replace("%", "\\u0025")
 
 

@@ -48,7 +48,8 @@ def svg_of(drawing: Drawing, *, smooth_lines: bool = True) -> str:
         f' font-family="{FONTS}">\n',
         f"<title>{escape(drawing.summary)}</title>\n",
         f'<rect width="{width}" height="{height}" fill="{BACKGROUND}"/>\n',
-        f'<g transform="scale({drawing.heading:.3f})">\n',
+        f'<g transform="translate({number(MARGIN * (1 - drawing.heading))} 0)'
+        f' scale({drawing.heading:.3f})">\n',
         *_title(drawing),
         *_legend(drawing),
         "</g>\n",

@@ -32,21 +32,28 @@ Row = list[Span]
 
 def text_of(graph: Graph, *, width: int, color: bool) -> str:
     """The graph in lines of at most `width` columns."""
-    rows = _drawn(graph, width) if len(graph.names) <= MOST_DRAWN else None
+    rows = _drawn(graph, width) if 0 < len(graph.names) <= MOST_DRAWN else None
     if rows is None:
-        rows = list(_summary(graph))
+        rows = list(_summary(graph)) if graph.names else []
     if graph.title:
         rows = [[(shown(graph.title), "1")], [], *rows]
     return "".join(_line(row, width, color) + "\n" for row in rows)
 
 
 def _line(row: Row, width: int, color: bool) -> str:
-    parts, room = [], width
+    spans: Row = []
     for text, ansi in row:
-        kept = cut(text, room)
-        room -= columns(kept)
-        parts.append(f"\x1b[{ansi}m{kept}\x1b[0m" if color and ansi and kept.strip() else kept)
-    return "".join(parts).rstrip()
+        kept = cut(text, width - sum(columns(before) for before, _ in spans))
+        spans.append((kept, ansi))
+    while spans and not spans[-1][0].rstrip():
+        del spans[-1]
+    if spans:
+        spans[-1] = (spans[-1][0].rstrip(), spans[-1][1])
+    if not color:
+        return "".join(text for text, _ in spans)
+    return "".join(
+        f"\x1b[{ansi}m{text}\x1b[0m" if ansi and text.strip() else text for text, ansi in spans
+    )
 
 
 def _drawn(graph: Graph, width: int) -> list[Row] | None:
@@ -59,13 +66,13 @@ def _drawn(graph: Graph, width: int) -> list[Row] | None:
         needed = [Ancestor.parent(other) for other in dict.fromkeys(graph.needs[key])]
         drawn.append((key, renderer.next_row(key, needed, _GLYPH, "").splitlines()))
     _close_up(graph, drawn)
-    margin = max(len(lines[0]) for _, lines in drawn) + 2 if drawn else 0
-    words = max(map(len, graph.states), default=0)
+    margin = max(len(lines[0]) for _, lines in drawn) + 2
+    words = max(map(len, graph.states))
     room = width - margin - words - 4
     if room < _NARROWEST_NAME:
         return None
     names = [shown(name) for name in graph.names]
-    name_width = min(max(map(columns, names), default=0), max(room * 2 // 3, room - 30))
+    name_width = min(max(map(columns, names)), max(room * 2 // 3, room - 30))
     rows: list[Row] = []
     for key, lines in drawn:
         look = LOOKS[graph.states[key]]
@@ -90,8 +97,7 @@ def _close_up(graph: Graph, drawn: list[tuple[int, list[str]]]) -> None:
     for (key, lines), (_, below) in pairwise(drawn):
         if not graph.needs[key] and lines[0].index(_GLYPH) != below[0].index(_GLYPH):
             del lines[1:]
-    if drawn:
-        del drawn[-1][1][1:]
+    del drawn[-1][1][1:]
 
 
 def _from_the_top(graph: Graph) -> list[int]:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from headway.doors.cli import exits
+from headway.doors.cli.entry import complain
 from headway.doors.cli.options import Decorator, together
 from headway.doors.cli.views import Watching, view_for
 from headway.doors.cli.words import as_json
@@ -19,6 +20,7 @@ from headway.jobs.plan import Plan
 from headway.jobs.states import RunState
 
 if TYPE_CHECKING:
+    from headway.jobs.progress import Progress
     from headway.ports.store import Store
     from headway.runtime.launching import Watch
     from headway.runtime.runner import Runner
@@ -48,14 +50,13 @@ class Show:
 
 
 class Signals:
-    """Ctrl-C, TERM and HUP stop the run; the second one leaves at once."""
+    """Ctrl-C, TERM and HUP stop the run; a second one leaves at once."""
 
     WANTED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, leave: Callable[[], None]) -> None:
-        """``leave`` puts the terminal in order."""
+    def __init__(self) -> None:
         self.first: int | None = None
-        self._leave = leave
+        self.leave: Callable[[], None] = lambda: None  # puts the terminal in order
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -71,11 +72,12 @@ class Signals:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.first is not None:
-            self._leave()
-            os.write(2, b"\nheadway: left at once; headway resume goes on\n")
+            self.leave()
+            os.write(2, b"headway: left at once; headway resume goes on\n")
             os._exit(128 + number)
         self.first = number
-        os.write(2, b"\nstopping: what runs is asked to end (once more leaves at once)\n")
+        self.leave()
+        os.write(2, b"stopping: what runs is asked to end (once more leaves at once)\n")
         raise KeyboardInterrupt
 
     @property
@@ -83,67 +85,96 @@ class Signals:
         return 128 + (self.first or signal.SIGINT)
 
 
+class Report(NamedTuple):
+    """How a run was carried out, as far as it was this time."""
+
+    progress: "Progress"
+    state: RunState
+    code: int
+    run: str
+    place: str
+    took_s: float
+    repairs: int  # Runs entered
+    cleanups: int  # Cleanups carried out
+
+
 def carried_out(
     store: "Store",
     plan: Plan,
     show: Show,
     make: "Callable[[Watching, Watch], Runner]",
+    *,
+    carry_out: "Callable[[Runner], RunState] | None" = None,
+    told: Callable[[Report], list[str]] | None = None,
 ) -> int:
-    """Carry out the run that ``make`` makes; the exit code."""
-    from headway.jobs.events import decode
-    from headway.jobs.progress import Progress
-    from headway.runtime.launching import Watch, carry_out
+    """Carry out the run that ``make`` makes, to its end unless told otherwise; the exit code.
+
+    ``told``: the last lines, if not those of a run's end.
+    """
+    from headway.runtime import launching
 
     began_s = time.monotonic()
     view = view_for(quiet=show.quiet, as_json=show.as_json, verbose=show.verbose, plain=show.plain)
     watching = Watching(plan, view, phases_to=sys.stderr if _tells_phases(show) else None)
-    watch = Watch(phases=not show.quiet, trace=show.debug, ticked=watching.tick)
-    runner = make(watching, watch)
-    watching.progress = Progress(
-        plan, (decode(entry.row) for entry in store.journal(runner.run_id))
-    )
-    repairs = watching.progress.repairs
-    with Signals(watching.close) as signals:
+    with Signals() as signals:
+        signals.leave = watching.calm
+        watch = launching.Watch(phases=not show.quiet, trace=show.debug, ticked=watching.tick)
         try:
-            state = carry_out(runner)
+            runner = make(watching, watch)
+        except launching.Undecided as error:
+            complain(str(error))
+            return exits.UNDECIDED
+        _catch_up(watching, store, runner.run_id)
+        repairs, cleaned = watching.progress.repairs, watching.progress.cleaned
+        try:
+            state = (carry_out or launching.carry_out)(runner)
             code = exits.OF_STATE[state]
         except KeyboardInterrupt:
             state, code = RunState.INTERRUPTED, signals.code
         finally:
             watching.close()
-    took_s = time.monotonic() - began_s
-    _sum_up(watching.progress, state, code, store, runner.run_id, show, took_s, repairs)
+    progress = watching.progress
+    report = Report(
+        progress,
+        state,
+        code,
+        runner.run_id,
+        store.place,
+        time.monotonic() - began_s,
+        progress.repairs - repairs,
+        progress.cleaned - cleaned,
+    )
+    _sum_up(report, show, told)
     return code
+
+
+def _catch_up(watching: Watching, store: "Store", run: str) -> None:
+    """Let the progress begin where the run's journal ends."""
+    from headway.jobs.events import decode
+    from headway.jobs.progress import Progress
+
+    events = (decode(entry.row) for entry in store.journal(run))
+    watching.progress = Progress(watching.progress.plan, events)
 
 
 def _tells_phases(show: Show) -> bool:
     return (show.verbose or show.debug) and not show.as_json
 
 
-def _sum_up(
-    progress: Any,
-    state: RunState,
-    code: int,
-    store: "Store",
-    run: str,
-    show: Show,
-    took_s: float,
-    repairs: int,
-) -> None:
+def _sum_up(report: Report, show: Show, told: Callable[[Report], list[str]] | None) -> None:
     from headway.doors.cli.summary import summary
 
-    done = progress.repairs - repairs
     if show.as_json:
         document = {
             "event": "summary",
-            "run": run,
-            "state": state,
-            "counts": progress.counts(living=False),
-            "nothing_to_do": state is RunState.SUCCEEDED and not done,
-            "exit": code,
-            "store": store.place,
+            "run": report.run,
+            "state": report.state,
+            "counts": report.progress.counts(living=False),
+            "nothing_to_do": report.state is RunState.SUCCEEDED and not report.repairs,
+            "exit": report.code,
+            "store": report.place,
         }
         click.echo(as_json(document))
     elif not show.quiet:
-        for line in summary(progress, state, run, store.place, took_s, done):
+        for line in (told or summary)(report):
             click.echo(line)

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.stores import found_run
+from headway.errors import DefinitionError
 
 if TYPE_CHECKING:
+    from headway.jobs.plan import Plan
     from headway.jobs.progress import Progress
     from headway.jobs.states import JobState, RunState
     from headway.ports.store import RunRecord, Store
@@ -37,3 +40,24 @@ def looked_at(store: "Store", record: "RunRecord") -> Seen:
     plan = Plan.from_json(store.plan(record.id))
     progress = Progress(plan, (decode(entry.row) for entry in store.journal(record.id)))
     return Seen(record, ownership.state_now(record), progress, ownership.lives(record))
+
+
+def run_and_job(store: "Store", run: str, job: str | None) -> "tuple[RunRecord, Plan, int]":
+    """A run, its plan, and the key of a job of it; of one name alone, the job of the last run.
+
+    Raises: Mistyped, Rejected, DefinitionError.
+    """
+    from headway.jobs.plan import Plan
+
+    prefix, name = (run, job) if job is not None else (None, run)
+    record = found_run(store, prefix)
+    plan = Plan.from_json(store.plan(record.id))
+    return record, plan, key_of(plan, name)
+
+
+def key_of(plan: "Plan", name: str) -> int:
+    """The key of the job called so. Raises: Mistyped naming those nearest to it."""
+    try:
+        return plan.key_of(name)
+    except DefinitionError as error:
+        raise Mistyped(str(error)) from error

@@ -9,6 +9,7 @@ import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.documents import line_document
+from headway.doors.cli.listing import key_of
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, coloured, faint, number, printable
 
@@ -32,7 +33,7 @@ def command(run: str | None, follow: bool, job: str | None, **arguments: Any) ->
     with opened(arguments) as store:
         record = found_run(store, run)
         plan = Plan.from_json(store.plan(record.id))
-        key = None if job is None else plan.key_of(job)
+        key = None if job is None else key_of(plan, job)
         lines = _followed(store, record, key) if follow else _written(store, record.id, key)
         for line in lines:
             if arguments["as_json"]:

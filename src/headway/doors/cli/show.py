@@ -6,7 +6,7 @@ import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.documents import job_document, run_document
-from headway.doors.cli.listing import Seen, seen
+from headway.doors.cli.listing import Seen, key_of, seen
 from headway.doors.cli.stores import opened
 from headway.doors.cli.telling import failure_line
 from headway.doors.cli.words import (
@@ -40,7 +40,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
         found = seen(store, run)
     keys = range(len(found.progress.plan))
     if job is not None:
-        keys = range(key := found.progress.plan.key_of(job), key + 1)
+        keys = range(key := key_of(found.progress.plan, job), key + 1)
     if arguments["as_json"]:
         _print_json(found, keys, tries=job is not None)
     elif job is not None:
@@ -65,7 +65,7 @@ def header_lines(found: Seen) -> list[str]:
     root = "" if launch.target.endswith(f":{launch.root}") else f" ({printable(launch.root)})"
     lines = [
         f"run {short_id(record.id)}  {printable(launch.target)}{root}"
-        f"  {coloured(found.state, found.state, bold=True)}"
+        f"  {coloured(found.state, found.state)}"
     ]
     duration = took(record.began_us, record.ended_us or 0)
     lines.append(
@@ -137,7 +137,7 @@ def job_lines(found: Seen, key: int) -> list[str]:
     progress, state = found.progress, found.states[key]
     name = printable(progress.plan.names[key])
     needs = [progress.plan.names[need] for need in progress.plan.needs[key]]
-    lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state, bold=True)}"]
+    lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state)}"]
     if needs:
         lines.append(f"  needs {listed(needs, 10)}")
     for one in progress.tries.get(key, ()):

@@ -24,7 +24,7 @@ def opened(arguments: Mapping[str, Any], *, make: bool = False) -> "Iterator[Sql
     """
     settings = settled(arguments, os.environ, Path.cwd())
     if not make:
-        _require_there(settings)
+        require_there(settings)
     store = open_store(settings)
     try:
         yield store
@@ -49,7 +49,8 @@ def _require_known(db: str) -> None:
         )
 
 
-def _require_there(settings: Settings) -> None:
+def require_there(settings: Settings) -> None:
+    """A file that is to be read exists. Raises: Rejected saying how it comes about."""
     if "://" in settings.db or Path(settings.db).expanduser().exists():
         return
     if settings.db_from:

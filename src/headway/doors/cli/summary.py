@@ -2,12 +2,16 @@
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from headway.doors.cli.telling import failure_line
 from headway.doors.cli.words import coloured, duration, faint, listed, number, printable, tally
 from headway.jobs.progress import Progress
 from headway.jobs.states import JobState, RunState
 from headway.ports.store import short_id
+
+if TYPE_CHECKING:
+    from headway.doors.cli.carrying import Report
 
 MOST_FAILURES = 10  # told one by one
 
@@ -21,23 +25,25 @@ _SAID = {
 }
 
 
-def summary(
-    progress: Progress, state: RunState, run: str, place: str, took_s: float, repairs: int
-) -> list[str]:
-    """``repairs``: how many Runs were entered since the run was last taken up."""
-    short = short_id(run)
-    counts = progress.counts(living=False)
-    told = f"{tally(counts)} in {duration(took_s)}"
+def summary(report: "Report") -> list[str]:
+    """How a run ended, and what to type next."""
+    progress, state = report.progress, report.state
+    short = short_id(report.run)
+    told = f"{tally(progress.counts(living=False))} in {duration(report.took_s)}"
     jobs = len(progress.plan)
-    if state is RunState.SUCCEEDED and not repairs:
+    if state is RunState.SUCCEEDED and not report.repairs:
         every = f"all {jobs} jobs are" if jobs > 1 else "the only job is"
-        lines = [f"{coloured('nothing to do', state)}: {every} done ({duration(took_s)})"]
+        lines = [f"{coloured('nothing to do', state)}: {every} done ({duration(report.took_s)})"]
     else:
-        lines = [f"{coloured(_SAID[state], _colour(state), bold=True)}: {told}"]
+        lines = [f"{coloured(_SAID[state], _colour(state))}: {told}"]
     lines += _failures(progress)
     lines += _next(progress, state, short)
-    lines.append(faint(f"run {short} is recorded in {printable(place)}"))
-    return lines
+    return [*lines, recorded(report)]
+
+
+def recorded(report: "Report") -> str:
+    """Where the record of a run is."""
+    return faint(f"run {short_id(report.run)} is recorded in {printable(report.place)}")
 
 
 def _colour(state: RunState) -> str:

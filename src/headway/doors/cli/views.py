@@ -1,5 +1,6 @@
 """Who is shown a run while it is carried out: nobody, a reader of lines, a program."""
 
+import os
 import sys
 import threading
 from typing import IO, Protocol, cast
@@ -23,7 +24,10 @@ class View(Protocol):
         """Called some twenty times a second."""
 
     def close(self) -> None:
-        """The run is over, or left: put the terminal in order."""
+        """The run is over: put the terminal in order."""
+
+    def calmed(self) -> "View":
+        """The run is being stopped: what goes on showing it. A signal's handler may call it."""
 
 
 class Silent:
@@ -37,6 +41,9 @@ class Silent:
 
     def close(self) -> None:
         pass
+
+    def calmed(self) -> View:
+        return self
 
 
 class Lines(Silent):
@@ -70,13 +77,13 @@ class Watching:
 
     def __init__(self, plan: Plan, view: View, *, phases_to: IO[str] | None = None) -> None:
         """``phases_to``: where a line for each phase is written, if anywhere."""
-        from headway.runtime.dojobber import verbose_lines
-
         self.progress = Progress(plan)
         self._view = view
         self._lock = threading.RLock()
         self._phases = None
         if phases_to is not None:
+            from headway.runtime.dojobber import verbose_lines
+
             self._phases = verbose_lines(plan, cast(IO[str], _Shown(phases_to)), debug=True)
 
     def heard(self, event: Event | Live) -> None:
@@ -101,6 +108,11 @@ class Watching:
             self._view.close()
             self._view = Silent()
 
+    def calm(self) -> None:
+        """The run is being stopped."""
+        with self._lock:
+            self._view = self._view.calmed()
+
     def _drop(self) -> None:
         self._view = Silent()
         self._phases = None
@@ -121,16 +133,17 @@ class _Shown:
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    import os
-
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def view_for(*, quiet: bool, as_json: bool, verbose: bool, plain: bool) -> View:
+    """The view that was asked for; live on a terminal, and only then is rich imported."""
     if quiet:
         return Silent()
     if as_json:
         return JsonLines()
     if plain or not is_terminal(sys.stdout):
         return Lines(verbose=verbose)
-    return Lines(verbose=verbose)
+    from headway.doors.cli.live import LiveView
+
+    return LiveView(verbose=verbose)

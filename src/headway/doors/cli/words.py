@@ -9,48 +9,34 @@ from typing import Any
 import click
 
 from headway.jobs.states import JobState, RunState, Verdict
+from headway.pictures.looks import LOOKS, Look
 
 # Characters that move the cursor, hide or turn text round, or that no terminal can show.
 _HARMFUL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 
-_SYMBOLS: Mapping[str, tuple[str, str]] = {
-    # A state or verdict to its symbol and to what stands for it where only ASCII can be shown.
-    JobState.PENDING: ("·", "."),
-    JobState.RUNNING: ("▸", ">"),
-    JobState.WAITING: ("↻", "~"),
-    JobState.PASSED: ("✓", "="),
-    JobState.REPAIRED: ("✔", "+"),
-    JobState.FAILED: ("✗", "x"),
-    JobState.BLOCKED: ("–", "-"),
-    JobState.OVERDUE: ("⌛", "!"),
-    JobState.IN_DOUBT: ("?", "?"),
-    JobState.CANCELLED: ("⊘", "/"),
-    Verdict.DONE: ("✓", "="),
-    Verdict.WILL_RUN: ("▸", ">"),
-    Verdict.UNKNOWN: ("?", "?"),
-    Verdict.NOT_CHECKABLE: ("!", "!"),
-    RunState.INTERRUPTED: ("⊘", "/"),
-    RunState.SUCCEEDED: ("✔", "+"),
+_PLAIN: Mapping[str, str] = {
+    # What stands for a symbol where only ASCII can be shown.
+    JobState.PENDING: ".",
+    JobState.RUNNING: ">",
+    JobState.WAITING: "~",
+    JobState.PASSED: "=",
+    JobState.REPAIRED: "+",
+    JobState.FAILED: "x",
+    JobState.BLOCKED: "#",
+    JobState.OVERDUE: "!",
+    JobState.IN_DOUBT: "?",
+    JobState.CANCELLED: "-",
+    Verdict.DONE: "=",
+    Verdict.WILL_RUN: ">",
+    Verdict.UNKNOWN: ".",
+    Verdict.NOT_CHECKABLE: "~",
 }
-
-_COLOURS: Mapping[str, str] = {
-    JobState.RUNNING: "blue",
-    JobState.WAITING: "yellow",
-    JobState.PASSED: "green",
-    JobState.REPAIRED: "green",
-    JobState.FAILED: "red",
-    JobState.BLOCKED: "magenta",
-    JobState.OVERDUE: "red",
-    JobState.IN_DOUBT: "yellow",
-    JobState.CANCELLED: "magenta",
-    Verdict.DONE: "green",
-    Verdict.WILL_RUN: "blue",
-    Verdict.UNKNOWN: "yellow",
-    Verdict.NOT_CHECKABLE: "blue",
-    RunState.INTERRUPTED: "yellow",
-    RunState.SUCCEEDED: "green",
+# A run looks like a job that stands so; these have no job of their name.
+_AS_JOB: Mapping[str, JobState] = {
+    RunState.SUCCEEDED: JobState.REPAIRED,
+    RunState.INTERRUPTED: JobState.WAITING,
 }
 
 
@@ -70,22 +56,24 @@ def _escaped(character: str) -> str:
     return known or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
-def coloured(text: str, state: str, *, bold: bool = False) -> str:
+def coloured(text: str, state: str) -> str:
     """Text in the colour of a state. ``click.echo`` takes it off where there is no terminal."""
-    return click.style(text, fg=_COLOURS.get(state), bold=bold or None)
+    looks: Mapping[str, Look] = LOOKS  # type: ignore[assignment]
+    look = looks.get(_AS_JOB.get(state, state))
+    return f"\x1b[{look.ansi}m{text}\x1b[0m" if look is not None else text
 
 
 def faint(text: str) -> str:
     return click.style(text, dim=True)
 
 
-def symbol(state: str) -> str:
-    """The one character that stands for a state or verdict."""
-    pretty, plain = _SYMBOLS[state]
+def symbol(state: JobState | Verdict) -> str:
+    """The one character that stands for a state or verdict, in pictures too."""
+    pretty = LOOKS[state].symbol
     try:
         pretty.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
-        return plain
+        return _PLAIN[state]
     return pretty
 
 

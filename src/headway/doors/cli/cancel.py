@@ -1,0 +1,74 @@
+"""headway cancel RUN"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.carrying import Show, carried_out, showing
+from headway.doors.cli.resume import chosen_options
+from headway.doors.cli.stores import found_run, opened
+from headway.doors.cli.words import printable
+from headway.errors import DefinitionError, Rejected
+from headway.jobs.states import RunState
+from headway.ports.store import short_id
+
+if TYPE_CHECKING:
+    from headway.ports.store import RunRecord, Store
+
+
+@click.command(short_help="Stop a run.")
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("--why", default="", metavar="TEXT", help="Kept with the run.")
+@click.option("--no-cleanup", is_flag=True, help="End an interrupted run without its Cleanups.")
+@showing
+@options.db
+def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> int:
+    """Stop RUN (the last one, if left out): nothing new starts, Cleanups run.
+
+    A run that nobody works on any more is ended here and now.
+    """
+    from headway.runtime import asking, ownership
+
+    with opened(arguments) as store:
+        record = found_run(store, run)
+        state = ownership.state_now(record)
+        short = short_id(record.id)
+        if state is RunState.RUNNING:
+            answer = asking.asked(store, record, "cancel", {"why": why})
+            click.echo(f"run {short}: {printable(answer)}; headway logs {short} -f follows its end")
+            return exits.DONE
+        if state not in (RunState.INTERRUPTED, RunState.IN_DOUBT):
+            raise Rejected(f"run {short} is over already: it is {state}")
+        if no_cleanup:
+            asking.close(store, record, why)
+            click.echo(f"run {short} is cancelled, its Cleanups were not run")
+            return exits.DONE
+        code = _ended_here(store, record, why, arguments)
+    return exits.DONE if code == exits.CANCELLED else code
+
+
+def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[str, Any]) -> int:
+    """Take a run without an owner up only to end it: Cleanups, then cancelled."""
+    from headway.runtime import clocks
+    from headway.runtime.executors import make
+    from headway.runtime.launching import reload, take_up, who
+
+    short = short_id(record.id)
+    try:
+        target, _ = reload(store, record)
+    except DefinitionError as error:
+        raise DefinitionError(
+            f"{error}\nIts Cleanups cannot be run so."
+            f" headway cancel {short} --no-cleanup ends it without them"
+        ) from error
+    chosen = chosen_options(record, {})
+    store.ask(record.id, "cancel", {"why": why}, who(), clocks.now_us())
+    return carried_out(
+        store,
+        target.plan,
+        Show.chosen(arguments),
+        lambda watching, watch: take_up(
+            store, record, target, make("inline", 1), chosen, [watching.heard], watch
+        ),
+    )

@@ -1,0 +1,298 @@
+"""headway why RUN JOB"""
+
+import shlex
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.documents import job_document, line_document
+from headway.doors.cli.listing import Seen, key_of, looked_at
+from headway.doors.cli.stores import found_run, opened
+from headway.doors.cli.telling import failure_line
+from headway.doors.cli.words import (
+    as_json,
+    coloured,
+    duration,
+    faint,
+    moment,
+    number,
+    printable,
+    symbol,
+    took,
+)
+from headway.jobs.outcomes import Ending, Failure, Phase
+from headway.jobs.states import JobState
+from headway.ports.store import short_id
+
+if TYPE_CHECKING:
+    from headway.ports.store import Line, RunRecord, Store
+
+MOST_LINES = 10  # of output
+_TROUBLE = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITING)
+
+
+@click.command(short_help="Say why a job stands where it stands.")
+@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("job", metavar="[JOB]", required=False)
+@options.reading_json
+def command(run: str | None, job: str | None, **arguments: Any) -> int:
+    """Say in words why JOB of RUN stands where it stands.
+
+    RUN may be left out: the last one is meant. Without JOB: every job that is in trouble.
+    """
+    with opened(arguments) as store:
+        record, name = _meant(store, run, job)
+        found = looked_at(store, record)
+        plan, states = found.progress.plan, found.states
+        if name is not None:
+            keys = [key_of(plan, name)]
+        else:
+            keys = [key for key, state in enumerate(states) if state in _TROUBLE]
+        if arguments["as_json"]:
+            documents = [_document(store, found, key) for key in keys]
+            click.echo(as_json(documents if name is None else documents[0]))
+            return exits.DONE
+        if not keys:
+            click.echo(f"no job of run {short_id(record.id)} is in trouble: it is {found.state}")
+        for place, key in enumerate(keys):
+            if place:
+                click.echo()
+            for line in _lines(store, found, key):
+                click.echo(line)
+    return exits.DONE
+
+
+def _meant(store: "Store", run: str | None, job: str | None) -> "tuple[RunRecord, str | None]":
+    """A run and a job's name; one word alone is a job of the last run, or else a run."""
+    if job is not None or run is None:
+        return found_run(store, run), job
+    from headway.jobs.plan import Plan
+
+    last = found_run(store, None)
+    if run in Plan.from_json(store.plan(last.id)).names:
+        return last, run
+    if all(character in "0123456789abcdef" for character in run):
+        return found_run(store, run), None
+    return last, run
+
+
+def _document(store: "Store", found: Seen, key: int) -> dict[str, Any]:
+    progress = found.progress
+    names = progress.plan.names
+    state = found.states[key]
+    document = job_document(progress, key, state, tries=True)
+    document["run"] = found.record.id
+    document["because"] = [_plainly(line) for line in _because(found, key)]
+    document["waits_for"] = [names[other] for other in progress.waits_for(key)]
+    document["blocked_by"] = [names[other] for other in progress.blocked_by(key)]
+    document["output"] = [
+        line_document(line, progress.plan) for line in _tail(store, found.record.id, key)
+    ]
+    return document
+
+
+def _plainly(text: str) -> str:
+    return click.unstyle(text)
+
+
+def _lines(store: "Store", found: Seen, key: int) -> list[str]:
+    progress, state = found.progress, found.states[key]
+    name = printable(progress.plan.names[key])
+    short = short_id(found.record.id)
+    lines = [f"{coloured(symbol(state), state)} {name} is {coloured(state, state)}"]
+    lines += [f"  {line}" for line in _because(found, key)]
+    lines += _tries(found, key)
+    tail = _tail(store, found.record.id, key)
+    if tail:
+        lines.append("  it wrote last:")
+        lines += [f"    {printable(line.text.expandtabs())}" for line in tail]
+        lines.append(faint(f"  headway logs {short} --job {shlex.quote(name)} shows all of it"))
+    return lines + [f"  {line}" for line in _next(found, key)]
+
+
+def _because(found: Seen, key: int) -> list[str]:
+    """Why it stands so, in sentences."""
+    progress, state = found.progress, found.states[key]
+    last = progress.last_try(key)
+    settled = progress.settled.get(key)
+    if settled is not None and state in (JobState.REPAIRED, JobState.FAILED):
+        why = f": {printable(settled.why)}" if settled.why else ""
+        return [f"{printable(settled.who)} settled it as {settled.how}{why}"]
+    match state:
+        case JobState.PASSED:
+            return ["its Check passed at once: there was nothing to do for it"]
+        case JobState.REPAIRED:
+            return _repaired(found, key)
+        case JobState.FAILED:
+            return _failed(found, key)
+        case JobState.BLOCKED:
+            return _blocked(found, key)
+        case JobState.PENDING:
+            return _pending(found, key)
+        case JobState.WAITING:
+            return _waiting(found, key)
+        case JobState.RUNNING:
+            going = progress.going[key]
+            since_s = time.time() - going.since_us / 1e6
+            return [f"its try {going.number} has been in {going.phase} for {duration(since_s)}"]
+        case JobState.OVERDUE:
+            return [_why(last.failure) if last is not None else "its deadline passed"]
+        case JobState.IN_DOUBT:
+            return [
+                "its Run began and nobody knows how it ended: look for yourself, then settle it"
+            ]
+        case JobState.CANCELLED:
+            return _cancelled(found)
+
+
+def _why(failure: Failure | None) -> str:
+    return failure_line(failure) if failure is not None else "nobody knows why"
+
+
+def _repaired(found: Seen, key: int) -> list[str]:
+    last = found.progress.last_try(key)
+    if not found.progress.plan.rules[key].has_check:
+        return ["its Run ended well; it has no Check and runs every time"]
+    if last is None or last.reason is None:
+        return ["its Check failed, its Run was carried out, and then its Check passed"]
+    return [
+        f"its Check said: {failure_line(last.reason)}",
+        "then its Run was carried out, and then its Check passed",
+    ]
+
+
+def _failed(found: Seen, key: int) -> list[str]:
+    progress = found.progress
+    rules, last = progress.plan.rules[key], progress.last_try(key)
+    tries = progress.tries_in_lap(key)
+    if tries >= rules.tries:
+        used = (
+            f"all of its {number(rules.tries, 'try')} failed"
+            if rules.tries > 1
+            else ("its only try failed")
+        )
+    else:
+        used = "it is not tried again: its RETRY_ON does not name what was raised"
+        if last is not None and last.failure is not None and last.failure.type == "Lost":
+            used = "its process ended while Run was going on, and its ON_LOST says fail"
+    if last is None:
+        return [used]
+    phase = "Run" if last.phase is Phase.RUN else f"{last.phase} after Run"
+    if last.phase is Phase.CHECK:
+        phase = "Check"
+    return [used, f"the last {phase} said: {_why(last.failure)}"]
+
+
+def _blocked(found: Seen, key: int) -> list[str]:
+    progress, states = found.progress, found.states
+    names = progress.plan.names
+    lines = []
+    for other in progress.blocked_by(key):
+        path = _path(found, key, other)
+        through = f" (through {' and '.join(path)})" if path else ""
+        lines.append(
+            f"it needs {printable(names[other])}{through}, which is {states[other]}:"
+            f" {_why(progress.failure(other))}"
+        )
+    return lines or ["the run stopped at the first failure before its turn came"]
+
+
+def _path(found: Seen, key: int, other: int) -> list[str]:
+    """The jobs between one and another that it needs, nearest first."""
+    plan = found.progress.plan
+    above = plan.above(other)
+    path = []
+    while other not in plan.needs[key]:
+        key = next(need for need in plan.needs[key] if need in above)
+        path.append(printable(plan.names[key]))
+    return path
+
+
+def _pending(found: Seen, key: int) -> list[str]:
+    progress, states = found.progress, found.states
+    names = progress.plan.names
+    lines = []
+    going = progress.going.get(key)
+    last = progress.last_try(key)
+    if going is not None or (last is not None and last.ending is None):
+        phase = going.phase if going is not None else (last and last.phase)
+        if progress.plan.rules[key].has_check:
+            then = "when the run goes on, its Check is asked first"
+        else:
+            then = "it has no Check, so resume follows its ON_LOST"
+        lines.append(f"it was cut off in its {phase}; {then}")
+    for other in progress.waits_for(key)[:5]:
+        lines.append(f"it waits for {printable(names[other])}, which is {states[other]}")
+    if not lines:
+        lines.append("all it needs is done; its turn has not come")
+    if not found.living:
+        lines.append(f"nobody works on the run: it is {found.state}")
+    return lines
+
+
+def _waiting(found: Seen, key: int) -> list[str]:
+    progress = found.progress
+    last, tries = progress.last_try(key), progress.tries_in_lap(key)
+    assert last is not None
+    allowed = progress.plan.rules[key].tries
+    left_s = last.waits_us / 1e6 - time.time()
+    when = f"in {duration(left_s)}" if left_s > 0 else "as soon as there is a slot"
+    if not found.living:
+        when = "when the run goes on"
+    return [
+        f"try {tries} of {allowed} failed: {_why(last.failure)}",
+        f"the next one starts {when}",
+    ]
+
+
+def _cancelled(found: Seen) -> list[str]:
+    for change in reversed(found.progress.changes):
+        if change.what == "cancelled" and change.who:
+            why = f": {printable(change.why)}" if change.why else ""
+            return [f"the run was cancelled by {printable(change.who)} before its turn came{why}"]
+    return ["the run was stopped before its turn came"]
+
+
+def _tries(found: Seen, key: int) -> list[str]:
+    tries = found.progress.tries.get(key, ())
+    if len(tries) < 2 and not any(one.failure and one.failure.trace for one in tries):
+        return []
+    lines = []
+    for one in tries:
+        ended = str(one.ending) if one.ending else f"cut off in its {one.phase}"
+        why = f": {_why(one.failure)}" if one.ending is Ending.FAILED else ""
+        length = took(one.began_us, one.ended_us)
+        when = moment(one.began_us or one.ended_us)
+        lines.append(f"  try {one.number}  {when}  {length:>6}  {ended}{why}")
+        if one.failure is not None and one.failure.trace:
+            lines += [f"    {printable(line)}" for line in one.failure.trace.splitlines()]
+    return lines
+
+
+def _tail(store: "Store", run: str, key: int) -> "Sequence[Line]":
+    """The last lines a job wrote."""
+    tail: list[Line] = []
+    after = 0
+    while lines := store.output(run, key, after):
+        tail = [*tail, *lines][-MOST_LINES:]
+        after = lines[-1].id
+    return tail
+
+
+def _next(found: Seen, key: int) -> list[str]:
+    """What to type."""
+    short = short_id(found.record.id)
+    name = shlex.quote(found.progress.plan.names[key])
+    state = found.states[key]
+    if state is JobState.IN_DOUBT:
+        return [f"headway settle {short} {name} --done (or --again, or --failed)"]
+    if found.living:
+        return []
+    if found.progress.ended is None or found.state in ("interrupted", "cancelled"):
+        return [f"headway resume {short} goes on"]
+    if state in (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED):
+        return [f"headway retry {short} tries what failed again"]
+    return []
