@@ -23,7 +23,7 @@ from headway.ports.store import RunRecord
 from tests.faults.lives import REPOSITORY, End, Life, LifeGiver, open_store
 
 FULL = bool(os.environ.get("HEADWAY_FULL"))
-WAYS = [("inline", 1), ("threads", 4)]
+WAYS = [("inline", 1), ("threads", 4), ("processes", 4)]
 HERE = "tests/faults"
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from typing import Any, NamedTuple, NoReturn
 
@@ -62,36 +62,34 @@ def fork(body: Body, libc: ctypes.CDLL, *, close: Iterable[int] = ()) -> Fork:
     Raises: OSError when there is no room for another process or descriptor.
     """
     pid = -1
-    with contextlib.ExitStack() as undo:
-        undo.callback(lambda: _discard(pid))
+    with contextlib.ExitStack() as if_it_fails, contextlib.ExitStack() as in_any_case:
+        if_it_fails.callback(lambda: _discard(pid))
         channel, theirs = socket.socketpair()
-        undo.callback(channel.close)
-        out, their_out = _pipe(undo)
-        err, their_err = _pipe(undo)
+        if_it_fails.callback(channel.close)
+        in_any_case.callback(theirs.close)
+        ends: list[int] = []
+        outward: list[int] = []
+        for _ in range(2):
+            end, other = os.pipe()
+            ends.append(end)
+            outward.append(other)
+            if_it_fails.callback(os.close, end)
+            in_any_case.callback(os.close, other)
         parent = os.getpid()
         _flush(_streams())
-        with contextlib.closing(theirs), _signals_blocked():
+        with _signals_blocked():
             pid = _forked()
             if pid == 0:
                 try:
-                    outward = (their_out, their_err)
-                    _live(body, libc, parent, theirs, outward, [*close, channel.fileno(), out, err])
+                    _live(body, libc, parent, theirs, outward, [*close, channel.fileno(), *ends])
                 finally:
                     os._exit(1)
-        undo.pop_all()
-    os.close(their_out)
-    os.close(their_err)
+        if_it_fails.pop_all()
     channel.setblocking(False)
-    os.set_blocking(out, False)
-    os.set_blocking(err, False)
+    for end in ends:
+        os.set_blocking(end, False)
+    out, err = ends
     return Fork(pid, channel, out, err, end_watch(pid))
-
-
-def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
-    ends = os.pipe()
-    for fd in ends:
-        undo.callback(os.close, fd)
-    return ends
 
 
 def _discard(pid: int) -> None:
@@ -124,7 +122,7 @@ def _live(
     libc: ctypes.CDLL,
     parent: int,
     channel: socket.socket,
-    outward: tuple[int, int],
+    outward: Sequence[int],
     close: Iterable[int],
 ) -> NoReturn:
     """All that the child ever does."""
@@ -162,7 +160,7 @@ def _die_with(parent: int, libc: ctypes.CDLL) -> None:
         os._exit(1)
 
 
-def _take_streams(outward: tuple[int, int]) -> None:
+def _take_streams(outward: Sequence[int]) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (outward[0], 1), (outward[1], 2)):
         os.dup2(source, target)
