@@ -233,7 +233,7 @@ def test_killed_at_a_commit_and_again_while_it_is_resumed(
         (first, second)
         for first in commits
         for second in commits
-        if first + second < 1.2 * len(commits)
+        if first + second < 1.2 * undisturbed.commits
     ]
     for first, second in points if FULL else random.Random(2).sample(points, 40):
         world = sqlite_world(giver, tmp_path / f"{first}-{second}")

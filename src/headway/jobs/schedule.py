@@ -132,10 +132,12 @@ class Schedule:
                     states[key] = JobState.FAILED
                 else:
                     states[key] = _WAITING
-                    waited_s = (at_us - event.at_us) / 1e6
+                    # The clock may have been set meanwhile: nothing waits longer than its delay.
+                    waited_s = max(0.0, (at_us - event.at_us) / 1e6)
                     due[key] = now + max(0.0, _delay_s(rules, tries[key], chance) - waited_s)
             elif isinstance(event, Settled):
-                states[event.key] = _SETTLED[event.how]
+                if states[event.key] is JobState.IN_DOUBT:
+                    states[event.key] = _SETTLED[event.how]
             elif isinstance(event, RunRetried):
                 for key in event.keys:
                     states[key] = _PENDING

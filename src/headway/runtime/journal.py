@@ -44,6 +44,7 @@ class Journal:
         self._now_us = now_us
         self._lock = threading.RLock()
         self._rows: list[PlainRow] = []
+        self._unsure = 0  # rows of a commit that was cut off: perhaps written, perhaps not
         self._written_us = now_us()
         # Tries under way, by key: (number, began). The runner keeps it. One is written only if it
         # is still going when the journal is next written, and once.
@@ -57,6 +58,8 @@ class Journal:
         """A try passed at once and left nothing to tell: the short way for a ``TryEnded``."""
         with self._lock:
             del self.going[key]
+            if self._going_written:
+                self._going_written.discard((key, number))
             rows = self._rows
             rows.append(("passed", at_us, key, number, None))
             if at_us - self._written_us >= LONGEST_WAIT_US or len(rows) >= MOST_ROWS:
@@ -66,6 +69,7 @@ class Journal:
         """Write events; they are committed when this returns, unless all may wait."""
         with self._lock:
             may_wait = state is None
+            self._note_going()  # a try's beginning comes before what it led to
             for event in events:
                 if isinstance(event, TryEnded):
                     self._going_written.discard((event.key, event.number))
@@ -95,36 +99,40 @@ class Journal:
     def tick(self) -> None:
         """Write what has waited long enough; say now and then that the owner lives."""
         with self._lock:
-            now_us = self._now_us()
-            if self._rows or self._lines or self._lost or self._going(now_us):
+            self._note_going()
+            if self._rows or self._lines or self._lost:
                 self.commit()
-            elif now_us - self._written_us >= BEAT_US:
+                return
+            now_us = self._now_us()
+            if not 0 <= now_us - self._written_us < BEAT_US:
                 self.store.beat(self.run, self.epoch)
                 self._written_us = now_us
 
-    def _going(self, now_us: int) -> list[TryStarted]:
-        """Tries that have gone on for a while and stand nowhere yet."""
-        return [
-            TryStarted(began_us, key, number)
-            for key, (number, began_us) in list(self.going.items())
-            if now_us - began_us >= LONGEST_WAIT_US and (key, number) not in self._going_written
-        ]
+    def _note_going(self) -> None:
+        """Take note of tries that have gone on for a while and stand nowhere yet."""
+        now_us = self._now_us()
+        for key, (number, began_us) in list(self.going.items()):
+            if now_us - began_us >= LONGEST_WAIT_US and (key, number) not in self._going_written:
+                self._rows.append(encode(TryStarted(began_us, key, number)))
+                self._going_written.add((key, number))
 
     def commit(
         self, *, state: RunState | None = None, answers: Sequence[tuple[int, str]] = ()
     ) -> None:
         """Write all that waits, in one transaction."""
         with self._lock:
-            now_us = self._now_us()
-            going = self._going(now_us)
-            rows = self._rows + [encode(event) for event in going]
+            if self._unsure:
+                self._make_sure()
+            rows = list(self._rows)
             lines = list(self._lines)
+            now_us = self._now_us()
             lines += [
                 Line(key, number, now_us, "lost", "", lost)
                 for (key, number), lost in self._lost.items()
             ]
             if not (rows or lines or answers or state):
                 return
+            self._unsure = len(rows)
             self.store.append(
                 self.run,
                 self.epoch,
@@ -136,9 +144,18 @@ class Journal:
                 answers=answers,
             )
             # Only now: what could not be written still waits.
-            self._next_seq += len(rows)
-            self._rows.clear()
-            self._going_written.update((event.key, event.number) for event in going)
+            self._written()
             self._lines.clear()
             self._lost.clear()
             self._written_us = now_us
+
+    def _written(self) -> None:
+        del self._rows[: self._unsure]
+        self._next_seq += self._unsure
+        self._unsure = 0
+
+    def _make_sure(self) -> None:
+        """Ask whether the last commit came about: a signal or a lost connection cut it off."""
+        if any(True for _ in self.store.journal(self.run, self._next_seq - 1)):
+            self._written()
+        self._unsure = 0

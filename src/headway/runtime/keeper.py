@@ -4,14 +4,15 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from headway.errors import HeadwayError
+from headway.errors import Conflict, HeadwayError
 from headway.runtime.runner import TICK_S
 
 
 class Keeper:
     """A thread that calls ``tick`` again and again, for as long as the context lasts.
 
-    It stops at the first error: the runner meets the same one when it next writes.
+    It stops when the run is somebody else's: the runner meets the same error when it next writes.
+    A store that does not answer may answer again.
     """
 
     def __init__(self, tick: Callable[[], None]) -> None:
@@ -36,5 +37,7 @@ class Keeper:
         while not self._over.wait(TICK_S):
             try:
                 self._tick()
-            except HeadwayError:
+            except Conflict:
                 return
+            except HeadwayError:
+                continue

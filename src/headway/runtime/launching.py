@@ -3,7 +3,7 @@
 import getpass
 import os
 import sys
-import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,30 +12,25 @@ from typing import Any
 import headway
 from headway.errors import Conflict, DefinitionError, Rejected
 from headway.jobs.events import (
-    CleanupEnded,
     Event,
     Listener,
-    ProcessStarted,
-    RunCancelled,
     RunEnded,
-    RunIntended,
     RunResumed,
     RunRetried,
     Settled,
-    TryEnded,
     decode,
 )
-from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
-from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Executor
 from headway.ports.store import Launch, RunRecord, Store, short_id
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
-from headway.runtime.runner import Executed, Runner, Start
+from headway.runtime.recovery import Stood
+from headway.runtime.requests import OVER, decide
+from headway.runtime.runner import Runner
 from headway.runtime.sources import fingerprints
 from headway.runtime.targets import Loaded, load
 
@@ -180,7 +175,7 @@ def take_up(
     journal = Journal(
         store, record.id, epoch, lap=lap, next_seq=len(entries) + 1, now_us=clocks.now_us
     )
-    stood = _Stood(loaded.plan, events)
+    stood = Stood(loaded.plan, events)
     stood.end_processes()
     told: list[Event] = [RunResumed(clocks.now_us(), str(ownership.this_process()))]
     told += stood.lost()
@@ -188,10 +183,11 @@ def take_up(
         told.append(RunRetried(clocks.now_us(), tuple(retry), _who()))
     journal.write(*told)
     events += told
-    events += _answer_requests(store, journal, loaded.plan, events)
+    events += _answer_requests(store, journal, loaded.plan, events, retried=retry is not None)
     undecided = _undecided(loaded.plan, events)
     if undecided:
-        ended = RunEnded(clocks.now_us(), RunState.IN_DOUBT, {})
+        counts = Counter(map(str, Schedule.from_journal(loaded.plan, events).states_shown()))
+        ended = RunEnded(clocks.now_us(), RunState.IN_DOUBT, dict(counts))
         journal.write(ended, state=RunState.IN_DOUBT)
         raise Undecided(record.id, [loaded.plan.names[key] for key in undecided])
     return Runner(
@@ -206,7 +202,7 @@ def take_up(
         ticked=watch.ticked,
         cleanup=options.cleanup,
         strict=options.strict,
-        start=_Stood(loaded.plan, events).start(),
+        start=Stood(loaded.plan, events).start(),
     )
 
 
@@ -237,138 +233,28 @@ def retry_keys(plan: Plan, events: Sequence[Event], from_job: str | None) -> lis
     return [key for key, state in enumerate(states) if state in bad]
 
 
-class _Stood:
-    """Where a run stood, out of its journal."""
-
-    def __init__(self, plan: Plan, events: Sequence[Event]) -> None:
-        self.plan = plan
-        self.events = events
-        self.intended: dict[tuple[int, int], RunIntended] = {}
-        self.ended: dict[tuple[int, int], TryEnded] = {}
-        self.cleaned: set[tuple[int, int]] = set()
-        self.processes: list[ProcessStarted] = []
-        for event in events:
-            if isinstance(event, RunIntended):
-                # Done again after a death: its place among the Cleanups is the newer one.
-                self.intended.pop((event.key, event.number), None)
-                self.intended[event.key, event.number] = event
-            elif isinstance(event, TryEnded):
-                self.ended[event.key, event.number] = event
-            elif isinstance(event, CleanupEnded):
-                self.cleaned.add((event.key, event.number))
-            elif isinstance(event, ProcessStarted):
-                self.processes.append(event)
-
-    def end_processes(self) -> None:
-        """End what the dead owner's jobs left running."""
-        from headway.adapters.commands import end_group
-
-        for process in self.processes:
-            over = (process.key, process.number) in self.ended
-            same = process.boot == ownership.boot_id() and process.started
-            if not over and same and ownership.process_started(process.pid) == process.started:
-                end_group(process.pid)
-
-    def lost(self) -> list[Event]:
-        """What becomes of run-only jobs whose Run began and whose end was not seen."""
-        found: list[Event] = []
-        for place, event in self.intended.items():
-            rules = self.plan.rules[event.key]
-            if rules.has_check or place in self.ended or rules.on_lost == "rerun":
-                continue
-            ask = rules.on_lost == "ask"
-            found.append(
-                TryEnded(
-                    clocks.now_us(),
-                    event.key,
-                    event.number,
-                    Ending.IN_DOUBT if ask else Ending.FAILED,
-                    phase=Phase.RUN,
-                    executed=True,
-                    final=True,
-                    failure=Failure("Lost", "its process ended while Run was going on"),
-                    storage=event.storage,
-                )
-            )
-        return found
-
-    def start(self) -> Start:
-        """What a runner needs to go on."""
-        schedule = Schedule.from_journal(
-            self.plan,
-            self.events,
-            Runner.chance,
-            now=clocks.monotonic(),
-            at_us=clocks.now_us(),
-        )
-        shared = SharedStorage(threading.get_ident)
-        owed: dict[str, int] = {}  # key of global_storage to the job that set what is missing
-        for event in self.events:
-            if isinstance(event, (RunIntended, TryEnded)) and event.shared is not None:
-                shared.apply(event.shared)
-                for name in (*event.shared.set, *event.shared.deleted):
-                    owed.pop(name, None)
-                owed.update(dict.fromkeys(event.shared.opaque, event.key))
-        last: dict[int, int] = {}
-        for key, number in self.ended:
-            last[key] = max(number, last.get(key, 0))
-        executed = [
-            Executed(key, number, None, self._storage(key, number))
-            for key, number in self.intended
-            if (key, number) not in self.cleaned and self.plan.rules[key].has_cleanup
-        ]
-        return Start(
-            schedule=schedule,
-            numbers={key: number - schedule.tries[key] for key, number in last.items()},
-            shared=shared,
-            executed=executed,
-            cancelled=any(_cancels(self.events)),
-            owed=owed,
-        )
-
-    def _storage(self, key: int, number: int) -> Any:
-        ended = self.ended.get((key, number))
-        return (ended and ended.storage) or self.intended[key, number].storage
-
-
-def _cancels(events: Sequence[Event]) -> list[Event]:
-    """Cancellations that were not followed by the run's end or a retry."""
-    found: list[Event] = []
-    for event in events:
-        if isinstance(event, RunCancelled):
-            found.append(event)
-        elif isinstance(event, (RunEnded, RunRetried)):
-            found.clear()
-    return found
-
-
 def _undecided(plan: Plan, events: Sequence[Event]) -> list[int]:
     states = Schedule.from_journal(plan, events).states
     return [key for key, state in enumerate(states) if state is JobState.IN_DOUBT]
 
 
 def _answer_requests(
-    store: Store, journal: Journal, plan: Plan, events: Sequence[Event]
+    store: Store, journal: Journal, plan: Plan, events: Sequence[Event], *, retried: bool
 ) -> list[Event]:
     """Answer what was asked of the run while nobody worked on it."""
     answered: list[Event] = []
+    doubtful = set(_undecided(plan, events))
     for request in store.asked(journal.run):
-        now_us = clocks.now_us()
-        why = str(request.args.get("why", ""))
-        if request.verb == "settle":
-            key, how = int(request.args["key"]), str(request.args["how"])
-            if key in _undecided(plan, [*events, *answered]):
-                settled = Settled(now_us, key, how, request.who, why)
-                journal.answer(request.id, f"{plan.names[key]} is settled: {how}", settled)
-                answered.append(settled)
-            else:
-                journal.answer(request.id, f"refused: {plan.names[key]} is not in doubt")
-        elif request.verb == "cancel":
-            cancelled = RunCancelled(now_us, request.who, why)
-            journal.answer(request.id, "cancelling", cancelled)
-            answered.append(cancelled)
-        else:
-            journal.answer(request.id, f"refused: unknown request {request.verb!r}")
+        if retried and request.verb == "cancel":
+            # It came too late for the run that was over, and does not mean this one.
+            journal.answer(request.id, OVER)
+            continue
+        answer, event = decide(request, plan, doubtful.__contains__, clocks.now_us())
+        journal.answer(request.id, answer, *([event] if event else []))
+        if event is not None:
+            answered.append(event)
+        if isinstance(event, Settled):
+            doubtful.discard(event.key)
     return answered
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from headway.errors import DefinitionError
+from headway.errors import Conflict, DefinitionError, HeadwayError
 from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
@@ -29,27 +29,30 @@ from headway.jobs.events import (
     TryEnded,
     TryStarted,
 )
-from headway.jobs.outcomes import PASSED, Failure, Outcome, Phase
+from headway.jobs.outcomes import PASSED, Ending, Failure, Outcome, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Ignored, Schedule
 from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Late, Work
-from headway.ports.store import Request
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
+from headway.runtime.requests import OVER, decide
 
 STOP_GRACE_S = 10.0  # how long tries under way are waited for once the run is stopped
 LOOK_S = 0.25  # how often requests are looked for
 TICK_S = 0.05  # how often what waits is written
+_OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 
 class BrokenJob(BaseException):
     """A strict run met a Check that looks broken: ends the try before its Run."""
 
-    def __init__(self, name: str, failure: Failure) -> None:
-        super().__init__(f"{name}: {failure.type}: {failure.message}")
+    def __init__(self, key: int, number: int, failure: Failure) -> None:
+        super().__init__(f"{failure.type}: {failure.message}")
+        self.key = key
+        self.number = number
         self.failure = failure
 
 
@@ -70,6 +73,7 @@ class Start:
     numbers: Mapping[int, int] = field(default_factory=dict)  # key to its last try's number
     shared: SharedStorage | None = None
     executed: Sequence[Executed] = ()
+    cleanup_failures: Sequence[tuple[int, Failure]] = ()
     cancelled: bool = False
     # Keys of global_storage whose value the journal could not carry, and the job that set each.
     owed: Mapping[str, int] = field(default_factory=dict)
@@ -107,7 +111,8 @@ class Runner:
         self.results: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}  # of each job's last try, until it succeeds
         self.executed: list[Executed] = list(start.executed)
-        self.cleanup_failures: list[tuple[int, Failure]] = []
+        self._inherited = {(entry.key, entry.number) for entry in start.executed}
+        self.cleanup_failures: list[tuple[int, Failure]] = list(start.cleanup_failures)
         self.ignored: list[str] = []
         self._executor = executor
         self._journal = journal
@@ -161,12 +166,17 @@ class Runner:
         try:
             try:
                 self._drive()
-                state = self._state()
+            except BrokenJob as broken:
+                self._broke(broken)
             except KeyboardInterrupt:
                 self._interrupted()
                 self._finish(RunState.INTERRUPTED)
                 raise
-            return self._finish(state)
+            except HeadwayError:
+                # Perhaps the run is somebody else's now: what is done for it is to end.
+                executor.stop()
+                raise
+            return self._finish(self._state())
         finally:
             executor.close()
 
@@ -186,7 +196,7 @@ class Runner:
         told = watched or journal is not None
         if self._stopping:
             schedule.cancel()
-        elif self._owed:
+        if self._owed:
             self._bring_back()
         while True:
             now = clock()
@@ -225,18 +235,23 @@ class Runner:
     def _bring_back(self) -> None:
         """Ask again the Checks of jobs that set what the journal could not carry.
 
-        Raises: DefinitionError when that does not bring it back.
+        Raises: DefinitionError when a job is still to start and that does not bring it back.
         """
-        for name, key in self._owed.items():
-            if name not in self.shared and self.plan.rules[key].has_check:
+        for name, key in sorted(self._owed.items(), key=lambda item: item[1]):
+            if not self._has(name) and self.plan.rules[key].has_check:
                 self._executor.ask(key)
-            if name not in self.shared:
+            if not self._has(name) and not self.schedule.is_over:
+                self._leave(RunState.INTERRUPTED)
                 job = self.plan.names[key]
                 raise DefinitionError(
                     f"global_storage[{name!r}], set by {job}, held what a journal cannot carry,"
                     f" and the Check of {job} does not bring it back: let it set what is missing,"
                     " or keep only what JSON can carry there"
                 )
+
+    def _has(self, name: str) -> bool:
+        # The journal names a key that is no text by its text.
+        return name in self.shared or any(str(key) == name for key in self.shared)
 
     def _wait_s(self, now: float) -> float | None:
         wake_at = self.schedule.wake_at if self._executor.free else None
@@ -313,14 +328,16 @@ class Runner:
 
     def _intends(self, key: int, number: int, outcome: Outcome) -> None:
         failure = outcome.failure and outcome.failure._replace(exception=None)
+        if self._strict and failure is not None and failure.looks_broken:
+            # A slip in the code says nothing about the world: Run must not act on it.
+            raise BrokenJob(key, number, failure)
         event = RunIntended(clocks.now_us(), key, number, failure, outcome.shared, outcome.storage)
         self._write(event)
         if self.plan.rules[key].has_cleanup:
+            if (key, number) in self._inherited:
+                # Begun again after a death: one try, one Cleanup, with what is newer.
+                self.executed = [e for e in self.executed if (e.key, e.number) != (key, number)]
             self.executed.append(Executed(key, number, outcome.job, outcome.storage))
-        if self._strict and failure is not None and failure.looks_broken:
-            # A slip in the code says nothing about the world: Run must not act on it.
-            self.failures[key] = failure
-            raise BrokenJob(self.plan.names[key], failure)
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
         self._tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
@@ -342,7 +359,11 @@ class Runner:
         """Write what waits, look for requests. May be called by a thread beside the runner's."""
         journal = self._journal
         assert journal is not None
-        journal.tick()
+        try:
+            journal.tick()
+        except Conflict:
+            self._executor.stop()  # the run is somebody else's now
+            raise
         if self._ticked is not None:
             self._ticked()
         now = clocks.monotonic()
@@ -350,7 +371,7 @@ class Runner:
             return
         self._looked = now
         for request in journal.store.asked(journal.run):
-            answer, event = self._decided(request)
+            answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
                 self._tell(event)
@@ -359,19 +380,9 @@ class Runner:
                     self._stop()
                 self._executor.wake()
 
-    def _decided(self, request: Request) -> tuple[str, RunCancelled | Settled | None]:
-        """What becomes of a request: the answer, and the event if it changes anything."""
-        now_us = clocks.now_us()
-        why = str(request.args.get("why", ""))
-        if request.verb == "cancel":
-            return "cancelling", RunCancelled(now_us, request.who, why)
-        if request.verb == "settle":
-            key = int(request.args["key"])
-            name, how = self.plan.names[key], str(request.args["how"])
-            if self.schedule.states[key] is not JobState.IN_DOUBT:
-                return f"refused: {name} is not in doubt", None
-            return f"{name} is settled: {how}", Settled(now_us, key, how, request.who, why)
-        return f"refused: this Headway does not know the request {request.verb!r}", None
+    def _in_doubt(self, key: int) -> bool:
+        answered = any(isinstance(e, Settled) and e.key == key for e in self._answered)
+        return self.schedule.states[key] is JobState.IN_DOUBT and not answered
 
     def _apply(self) -> None:
         while self._answered:
@@ -386,6 +397,12 @@ class Runner:
     def _stop(self) -> None:
         self._stopping = True
         self._executor.stop()
+
+    def _broke(self, broken: BrokenJob) -> None:
+        """A strict run met a slip in a job's code: the try is over, and so is the run."""
+        outcome = Outcome(Ending.FAILED, failure=broken.failure, final=True)
+        self._ended(broken.key, broken.number, outcome, clocks.monotonic(), clocks.now_us())
+        self._interrupted()
 
     def _interrupted(self) -> None:
         """Give what still runs a short while to end, and take note of its ends."""
@@ -414,15 +431,30 @@ class Runner:
             self.clean_up()
         if self.cleanup_failures and state is RunState.SUCCEEDED:
             state = RunState.FAILED
+        self._leave(state)
+        return state
+
+    def _leave(self, state: RunState) -> None:
+        """Give the run up: it is over, or for somebody else to go on with."""
+        if self._journal is not None and state in _OVER:
+            for request in self._journal.store.asked(self._journal.run):
+                self._journal.answer(request.id, OVER)
         counts = Counter(str(shown) for shown in self.schedule.states_shown())
         ended = RunEnded(clocks.now_us(), state, dict(counts), len(self.ignored))
         self._write(ended, state=state)
-        return state
 
     def clean_up(self) -> None:
-        """Run the Cleanups that are due, last first. One that fails does not stop the others."""
+        """Run the Cleanups that are due, last first. One that fails does not stop the others.
+
+        A try whose code goes on although it was asked to end keeps its Cleanup: it is still due
+        when the run is taken up again.
+        """
+        going: list[Executed] = []
         while self.executed:
             entry = self.executed[-1]
+            if self.schedule.states[entry.key] is JobState.RUNNING and not self._executor.blocks:
+                going.insert(0, self.executed.pop())
+                continue
             self._write(CleanupIntended(clocks.now_us(), entry.key, entry.number))
             failure = self._executor.cleanup(*entry)
             self.executed.pop()
@@ -430,6 +462,7 @@ class Runner:
                 self.cleanup_failures.append((entry.key, failure))
             told = failure and failure._replace(exception=None)
             self._write(CleanupEnded(clocks.now_us(), entry.key, entry.number, told))
+        self.executed = going
 
     # Telling
 

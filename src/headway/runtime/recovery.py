@@ -1,0 +1,158 @@
+"""Where a run stood when it was cut off, out of its journal, and what becomes of what was lost."""
+
+import threading
+from collections.abc import Sequence
+
+from headway.jobs.events import (
+    CleanupEnded,
+    Event,
+    ProcessStarted,
+    RunCancelled,
+    RunEnded,
+    RunIntended,
+    RunRetried,
+    TryEnded,
+)
+from headway.jobs.outcomes import Ending, Failure, Phase
+from headway.jobs.plan import Plan
+from headway.jobs.schedule import Schedule
+from headway.jobs.shared import Changes, SharedStorage
+from headway.jobs.states import JobState, RunState
+from headway.runtime import clocks, ownership
+from headway.runtime.runner import Executed, Runner, Start
+
+_SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
+_LOST = Failure("Lost", "its process ended while Run was going on")
+
+
+class Stood:
+    """Where a run stood. A *place* is the key of a job and the number of a try of it."""
+
+    def __init__(self, plan: Plan, events: Sequence[Event]) -> None:
+        self._plan = plan
+        self._events = events
+        self._intended: dict[tuple[int, int], RunIntended] = {}  # in the order they began
+        self._ended: dict[tuple[int, int], TryEnded] = {}
+        self._cleaned: set[tuple[int, int]] = set()
+        self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
+        self._cleanup_failures: list[tuple[int, Failure]] = []
+        self._cancelled = False
+        for event in events:
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, RunIntended):
+            # A try that is begun again after a death is one try, with one Cleanup to come, whose
+            # place among the others is the newer one.
+            place = (event.key, event.number)
+            self._intended.pop(place, None)
+            self._intended[place] = event
+            self._cleaned.discard(place)
+        elif isinstance(event, TryEnded):
+            self._ended[event.key, event.number] = event
+            if event.ending is not Ending.OVERDUE:
+                self._commands.pop((event.key, event.number), None)
+        elif isinstance(event, ProcessStarted):
+            self._commands.setdefault((event.key, event.number), []).append(event)
+        elif isinstance(event, CleanupEnded):
+            self._cleaned.add((event.key, event.number))
+            self._commands.pop((event.key, event.number), None)
+            if event.failure is not None:
+                self._cleanup_failures.append((event.key, event.failure))
+        elif isinstance(event, RunCancelled):
+            self._cancelled = True
+        elif isinstance(event, RunRetried):
+            self._cancelled = False
+            self._cleanup_failures.clear()
+        elif isinstance(event, RunEnded) and event.state is RunState.CANCELLED:
+            # It was carried out; taken up again after that, the run is wanted after all.
+            self._cancelled = False
+
+    def end_processes(self) -> None:
+        """End what is left of the commands that the dead owner's jobs were running.
+
+        A command that took itself out of its session is out of reach.
+        """
+        from headway.adapters.commands import end_group
+
+        for commands in self._commands.values():
+            for command in commands:
+                if ownership.is_left(command):
+                    end_group(command.pid)
+
+    def lost(self) -> list[Event]:
+        """The ends of tries of run-only jobs whose Run began and whose end nobody saw."""
+        found: list[Event] = []
+        for place, intended in self._intended.items():
+            rules = self._plan.rules[intended.key]
+            if rules.has_check or place in self._ended or rules.on_lost == "rerun":
+                continue
+            found.append(
+                TryEnded(
+                    clocks.now_us(),
+                    intended.key,
+                    intended.number,
+                    Ending.IN_DOUBT if rules.on_lost == "ask" else Ending.FAILED,
+                    phase=Phase.RUN,
+                    executed=True,
+                    final=True,
+                    failure=_LOST,
+                    storage=intended.storage,
+                )
+            )
+        return found
+
+    def start(self) -> Start:
+        """What a runner needs to go on."""
+        schedule = Schedule.from_journal(
+            self._plan,
+            self._events,
+            Runner.chance,
+            now=clocks.monotonic(),
+            at_us=clocks.now_us(),
+        )
+        last: dict[int, int] = {}
+        for key, number in self._ended:
+            last[key] = max(number, last.get(key, 0))
+        executed = [
+            Executed(key, number, None, self._storage(key, number))
+            for key, number in self._intended
+            if (key, number) not in self._cleaned and self._plan.rules[key].has_cleanup
+        ]
+        return Start(
+            schedule=schedule,
+            numbers={key: number - schedule.tries[key] for key, number in last.items()},
+            shared=self._shared(),
+            executed=executed,
+            cleanup_failures=self._cleanup_failures,
+            cancelled=self._cancelled,
+            owed=self._owed(schedule.states),
+        )
+
+    def _storage(self, key: int, number: int) -> Changes | None:
+        """The job's own storage as its try left it, or as it was when Run began."""
+        ended = self._ended.get((key, number))
+        if ended is not None and ended.storage is not None:
+            return ended.storage
+        return self._intended[key, number].storage
+
+    def _shared(self) -> SharedStorage:
+        shared = SharedStorage(threading.get_ident)
+        for event in self._events:
+            if isinstance(event, (RunIntended, TryEnded)) and event.shared is not None:
+                shared.apply(event.shared)
+        return shared
+
+    def _owed(self, states: Sequence[JobState]) -> dict[str, int]:
+        """Keys of global_storage whose value is missing, to the job whose Check is to set it.
+
+        Jobs that will be tried anyway owe nothing yet, and nothing that needs a job that failed
+        is going to start.
+        """
+        owed: dict[str, int] = {}
+        for event in self._events:
+            if isinstance(event, (RunIntended, TryEnded)) and event.shared is not None:
+                for name in (*event.shared.set, *event.shared.deleted):
+                    owed.pop(name, None)
+                owed.update(dict.fromkeys(event.shared.opaque, event.key))
+        return {name: key for name, key in owed.items() if states[key] in _SUCCEEDED}
