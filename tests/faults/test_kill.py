@@ -127,14 +127,14 @@ def _look_at(plan: Plan, events: list[Event], lines: list[str]) -> None:
     succeeded: set[str] = set()
     open_runs: dict[str, int] = {}
     for event in events:
-        match event:
-            case TryEnded(ending=Ending.PASSED | Ending.REPAIRED) | Settled(how="done"):
-                succeeded.add(plan.names[event.key])
-        match event:
-            case RunIntended():
-                open_runs[plan.names[event.key]] = event.key
-            case TryEnded() | Settled():
-                open_runs.pop(plan.names[event.key], None)
+        if isinstance(event, RunIntended):
+            open_runs[plan.names[event.key]] = event.key
+        elif isinstance(event, (TryEnded, Settled)):
+            name = plan.names[event.key]
+            open_runs.pop(name, None)
+            ended = event.ending if isinstance(event, TryEnded) else event.how
+            if ended in (Ending.PASSED, Ending.REPAIRED, "done"):
+                succeeded.add(name)
     for name in succeeded:
         assert f"run {name}" not in lines
     for name, key in open_runs.items():

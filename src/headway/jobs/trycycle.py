@@ -155,10 +155,10 @@ def _beyond_check(
 
 
 def storage_of(job: Job) -> Changes | None:
-    """The job's own storage, whole, as values; None when it is empty."""
+    """The job's own storage, whole, as values; None when the job never asked for it."""
     storage = job.__dict__.get("storage")
     # A copy: the code of a try that is overdue may still be filling it.
-    return portable(dict(storage)) if storage else None
+    return None if storage is None else portable(dict(storage)) or Changes({})
 
 
 def _worth_retrying(job: Job, failure: Failure) -> bool:
