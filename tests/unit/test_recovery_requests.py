@@ -263,8 +263,6 @@ def test_what_was_asked_too_late_is_answered_when_the_run_ends(tmp_path: Path) -
         assert run.answer(asked[0]) == "refused: the run is over"
 
 
-
-
 @pytest.mark.parametrize(
     ("verb", "args", "answer"),
     [

@@ -19,6 +19,7 @@ from headway.jobs.states import RunState
 from headway.ports.store import Launch, Owner, RunRecord
 from headway.runtime import launching, ownership
 from headway.runtime.keeper import Keeper
+from headway.runtime.runner import Runner
 from headway.runtime.targets import load
 from tests.unit.recorded import Recorded
 
@@ -135,9 +136,10 @@ def test_of_two_that_resume_at_once_one_is_told_that_the_other_was_first(
     with Recorded(tmp_path, Steps) as run:
         run.begin("after", "run-intended")
         seen = run.record()._replace(owner=None)
-        make = lambda: launching.take_up(  # noqa: E731
-            run.store, seen, run.loaded, Inline(), run.options
-        )
+
+        def make() -> Runner:
+            return launching.take_up(run.store, seen, run.loaded, Inline(), run.options)
+
         first = make()
         with pytest.raises(Conflict, match=f"process {os.getpid()}"):
             make()

@@ -13,7 +13,7 @@ from headway.jobs.events import (
 )
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
-from headway.jobs.states import JobState
+from headway.jobs.states import JobState, RunState
 
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)  # nothing that needs it can start
@@ -30,10 +30,11 @@ SETTLED = {"done": JobState.REPAIRED, "again": JobState.PENDING, "failed": JobSt
 class Standing:
     """Where each job stands after the events applied so far.
 
-    A try whose end was never written is not counted: its job stands as it did before it.
+    A try whose end was never written is not counted: its job stands as it did before it. Nor is
+    one in doubt that somebody wants made again.
     """
 
-    __slots__ = ("cancelled", "ended_us", "over", "plan", "states", "tries")
+    __slots__ = ("cancelled", "carried_out", "ended_us", "over", "plan", "states", "tries")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -41,13 +42,14 @@ class Standing:
         self.tries: list[int] = [0] * len(plan)  # ended ones, since the last retry
         self.ended_us: dict[int, int] = {}  # of jobs that wait: when their last try ended
         self.cancelled = False
+        self.carried_out = False  # a cancellation, to the run's end
         self.over = False
 
     def apply(self, event: Event) -> None:
         if isinstance(event, TryEnded):
             self._try_ended(event)
         elif isinstance(event, Settled):
-            self.states[event.key] = SETTLED[event.how]
+            self._settled(event.key, event.how)
         elif isinstance(event, RunRetried):
             self.cancelled = self.over = False
             for key in event.keys:
@@ -55,13 +57,21 @@ class Standing:
                 self.tries[key] = 0
                 self.ended_us.pop(key, None)
         elif isinstance(event, RunResumed):
-            if self.over:  # cancelled and ended, then taken up again: that was a change of mind
-                self.cancelled = False
+            if self.carried_out:  # taken up again after that: somebody changed their mind
+                self.cancelled = self.carried_out = False
             self.over = False
         elif isinstance(event, RunCancelled):
             self.cancelled = True
         elif isinstance(event, RunEnded):
             self.over = True
+            self.carried_out = event.state is RunState.CANCELLED
+
+    def _settled(self, key: int, how: str) -> None:
+        if self.states[key] is not JobState.IN_DOUBT:
+            return
+        self.states[key] = SETTLED[how]
+        if how == "again":
+            self.tries[key] -= 1
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from headway.jobs.events import Row
+from headway.jobs.events import PlainRow
 from headway.jobs.states import RunState
 from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, Store
 
@@ -54,7 +54,7 @@ class DyingStore:
         epoch: int,
         lap: int,
         first_seq: int,
-        rows: Sequence[Row],
+        rows: Sequence[PlainRow],
         *,
         state: RunState | None = None,
         lines: Sequence[Line] = (),
