@@ -123,9 +123,8 @@ def test_an_owner_whose_run_was_taken_ends_its_commands_and_its_keeper(
                 keeper._thread.join(10)
                 seen.append(self.stopping)
 
-    with Recorded(tmp_path, Long) as run:
-        with pytest.raises(Conflict):
-            run.begin()
+    with Recorded(tmp_path, Long) as run, pytest.raises(Conflict):
+        run.begin()
     assert seen == [True]
 
 
