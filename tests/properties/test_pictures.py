@@ -1,5 +1,6 @@
 """Pictures of any graph: complete, tidy, and the same every time."""
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -78,7 +79,7 @@ def along(corners: list[tuple[float, ...]], share: float) -> Point:
     while len(corners) > 1:
         corners = [
             (x + (to_x - x) * share, y + (to_y - y) * share)
-            for (x, y), (to_x, to_y) in zip(corners, corners[1:], strict=False)
+            for (x, y), (to_x, to_y) in itertools.pairwise(corners)
         ]
     return corners[0][0], corners[0][1]
 

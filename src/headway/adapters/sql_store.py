@@ -190,7 +190,7 @@ class SqlStore:
 
     def version(self) -> int:
         """The schema's version."""
-        with self._lock:
+        with self._use:
             return self._database.version()[0]
 
     def close(self) -> None:

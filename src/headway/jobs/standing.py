@@ -30,7 +30,8 @@ SETTLED = {"done": JobState.REPAIRED, "again": JobState.PENDING, "failed": JobSt
 class Standing:
     """Where each job stands after the events applied so far.
 
-    A try whose end was never written is not counted: its job stands as it did before it.
+    A try whose end was never written is not counted: its job stands as it did before it. Nor is
+    one in doubt that somebody wants made again.
     """
 
     __slots__ = ("cancelled", "counts", "ended", "ended_us", "plan", "states", "tries")
@@ -49,8 +50,7 @@ class Standing:
         if isinstance(event, TryEnded):
             self._try_ended(event)
         elif isinstance(event, Settled):
-            if self.states[event.key] is JobState.IN_DOUBT:
-                self._set(event.key, SETTLED[event.how])
+            self._settled(event.key, event.how)
         elif isinstance(event, RunRetried):
             self.cancelled, self.ended = False, None
             for key in event.keys:
@@ -66,6 +66,12 @@ class Standing:
         elif isinstance(event, RunEnded):
             self.ended = event.state
             self.cancelled = self.cancelled or event.state is RunState.CANCELLED
+
+    def _settled(self, key: int, how: str) -> None:
+        if self.states[key] is JobState.IN_DOUBT:
+            self._set(key, SETTLED[how])
+            if how == "again":
+                self.tries[key] -= 1
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key

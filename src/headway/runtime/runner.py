@@ -398,6 +398,9 @@ class Runner:
                 stood = self.schedule.settled(event.key, event.how)
                 if isinstance(stood, Ignored):
                     self._ignore(stood)
+                elif stood is JobState.PENDING:
+                    # The schedule forgets the try that was in doubt; its number is used up.
+                    self._numbers[event.key] = self._numbers.get(event.key, 0) + 1
 
     def _stop(self) -> None:
         self._stopping = True
