@@ -112,7 +112,12 @@ class Progress:
         match event:
             case TryStarted():
                 first = Phase.CHECK if self.plan.rules[key].has_check else Phase.RUN
-                self.going[key] = Going(number, first, at_us, at_us)
+                going = self.going.get(key)
+                if going is not None and going.number == number:
+                    # Journalled late, when the try had gone on for a while already.
+                    self.going[key] = going._replace(began_us=at_us)
+                else:
+                    self.going[key] = Going(number, first, at_us, at_us)
             case RunIntended():
                 self.repairs += 1
                 began_us = self._began_us(key, number) or at_us
