@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, HeadwayError
 from headway.jobs.job import Job
 from headway.jobs.plan import Plan, Policy, compile_jobs
 from headway.runtime.arguments import require_accepted
@@ -174,7 +174,14 @@ def _returned(function: Any, inputs: Mapping[str, Any], target: str) -> Any:
             f"{name}{signature} of {target} cannot take these inputs"
             f" ({', '.join(inputs) or 'none'}): {error}. Give them with --set name=value."
         ) from None
-    root = function(**inputs)
+    try:
+        root = function(**inputs)
+    except HeadwayError:
+        raise
+    except Exception as error:
+        raise DefinitionError(
+            f"{name}() of {target} raised {type(error).__name__}: {error}"
+        ) from error
     if not (isinstance(root, type) and issubclass(root, Job)) and not hasattr(root, "plan_node"):
         raise DefinitionError(
             f"{name}() of {target} returned {root!r}: it must return the root job class"
