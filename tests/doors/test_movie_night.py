@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "movie_night.py"
+PICTURE = EXAMPLE.parents[1] / "docs" / "pictures" / "movie_night.svg"
 HEADWAY = Path(sys.executable).parent / "headway"
 DEADLINE_S = 60.0
 
@@ -68,6 +69,19 @@ def test_each_friend_gets_an_invitation(tmp_path: Path) -> None:
 def test_the_graph_is_drawn_in_the_format_of_the_files_name(tmp_path: Path) -> None:
     watched("--graph", "night.dot", directory=tmp_path)
     assert "Invite Ada" in (tmp_path / "night.dot").read_text()
+
+
+def test_a_picture_in_no_known_format_is_refused_before_the_evening_begins(tmp_path: Path) -> None:
+    done = watched("-v", "--graph", "night.gif", directory=tmp_path)
+    assert done.returncode == 2
+    assert "not .gif" in done.stderr
+    assert "check:" not in done.stderr
+
+
+def test_the_picture_in_the_readme_is_what_the_example_draws(tmp_path: Path) -> None:
+    watched("--movie", "Zardoz", "--graph", "night.svg", directory=tmp_path)
+    # If not: python examples/movie_night.py --movie Zardoz --graph docs/pictures/movie_night.svg
+    assert (tmp_path / "night.svg").read_text() == PICTURE.read_text()
 
 
 def test_the_command_line_runs_the_same_file_with_the_same_inputs(tmp_path: Path) -> None:
