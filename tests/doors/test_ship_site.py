@@ -212,3 +212,9 @@ def test_a_run_resumed_after_the_source_was_changed_ships_what_it_began_with(
     here.change("page.py", "Nothing yet.", "Nothing at all yet.")
     here.headway("resume")
     assert [here.site.health()["version"]] == began_with
+
+
+def test_a_port_that_is_none_is_refused_in_one_line(here: Machine) -> None:
+    printed = here.headway("run", here.target, "--set", "port=http", code=None)
+    assert printed.count("\n") == 1
+    assert "port must be a number from 1 to 65535, not 'http'" in printed

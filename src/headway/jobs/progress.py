@@ -111,6 +111,11 @@ class Progress:
         key, number, at_us = event.key, event.number, event.at_us
         match event:
             case TryStarted():
+                known = self.going.get(key)
+                if known is not None and known.number == number:
+                    # A journal writes it late, and only for a try that goes on for a while.
+                    self.going[key] = known._replace(began_us=at_us)
+                    return
                 first = Phase.CHECK if self.plan.rules[key].has_check else Phase.RUN
                 going = self.going.get(key)
                 if going is not None and going.number == number:

@@ -140,6 +140,8 @@ def _beyond_check(
             watcher.phase_ended(job, phase, failure)
             if following is NEXT_RUNONLY:
                 watcher.phase_ended(job, Phase.RECHECK, failure)
+        if phase is Phase.RUN and failure is not None and following is not NEXT_RUNONLY:
+            _tell_of(job, failure)
         step = following[phase, failure is None]
     return Outcome(
         step,
@@ -152,6 +154,13 @@ def _beyond_check(
         storage=storage_of(job) if executed and rules.has_cleanup else None,
         job=job if executed and rules.has_cleanup else None,
     )
+
+
+def _tell_of(job: Job, failure: Failure) -> None:
+    """The failure of Run decides nothing, but often it is why the Recheck fails."""
+    if job._tools is not None:
+        text = failure.message.strip()
+        job.output.error("Run raised %s%s", failure.type, f": {text}" if text else "")
 
 
 def storage_of(job: Job) -> Changes | None:

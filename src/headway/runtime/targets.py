@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, HeadwayError
 from headway.jobs.job import Job
 from headway.jobs.plan import Plan, Policy, compile_jobs
 from headway.runtime.arguments import require_accepted
@@ -187,6 +187,8 @@ def _returned(function: Any, inputs: Mapping[str, Any], target: str) -> Any:
         ) from None
     try:
         root = function(**inputs)
+    except HeadwayError:
+        raise
     except Exception as error:
         place = target.partition(":")[0]
         raise DefinitionError(
