@@ -109,6 +109,8 @@ class Simulated:
         rules: Rules = self._plan.rules[key]
         world, shared = self._world, self._work.shared
         for need in self._plan.needs[key]:
+            if not self._plan.rules[need].has_check:
+                continue  # settled as done, it has nothing that could fill the storage again
             assert shared[f"of {need}"] is not None, "what the others left is there"
         if rules.has_check and world.is_done(key):
             self._fill(key)
@@ -136,5 +138,7 @@ class Simulated:
         )
 
     def _fill(self, key: int) -> None:
+        if not self._plan.rules[key].has_check:
+            return
         opaque = self._world.natures[key].opaque
         self._work.shared[f"of {key}"] = object() if opaque else [key]
