@@ -95,7 +95,7 @@ BAD_WORDS = {
     "run good.py -j 0": ["-j", "0"],
     "run good.py --on mars": ["--on", "mars", "inline", "threads", "processes"],
     "run good.py --limit disk": ["--limit 'disk'", "TAG=N"],
-    "run good.py --db mysql://x:secret@y/z": ["mysql://x:***@y/z", "postgresql://"],
+    "run good.py --db mysql://x:secret@y/z": ["--db: ", "mysql://", "postgresql://"],
     "run good.py --durable maybe": ["--durable", "process", "power"],
     "run good.py --colour": ["No such option", "--colour"],
     "rum good.py": ["no command 'rum'", "Did you mean run"],

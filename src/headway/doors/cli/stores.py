@@ -48,7 +48,9 @@ def file_of(settings: Settings) -> Path | None:
     try:
         return path_of(settings.db)
     except Rejected as error:
-        raise Mistyped(str(error).replace(settings.db, masked(settings.db))) from error
+        raise Mistyped(
+            f"{settings.db_from}: {error}".replace(settings.db, masked(settings.db))
+        ) from error
 
 
 def require_there(settings: Settings) -> None:
