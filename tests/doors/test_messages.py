@@ -8,7 +8,9 @@ JOB = "from headway import Job, DummyJob, RunonlyJob\n"
 
 # What is in the file, what is typed, the exit code, and what the message must say.
 BAD_FILES = {
-    "no job": ("x = 1", "run bad.py", 64, ["bad.py defines no job", "derive a class from headway.Job"]),
+    "no job": (
+        "x = 1", "run bad.py", 64, ["bad.py defines no job", "derive a class from headway.Job"],
+    ),
     "several roots": (
         JOB + "class A(Job):\n def Check(self): pass\nclass B(A): pass\nclass C(A): pass",
         "run bad.py", 64, ["2 jobs that nothing needs", "bad.py:B", "bad.py:C"],
@@ -18,7 +20,8 @@ BAD_FILES = {
         "run bad.py:Beta", 64, ["no job or function 'Beta'", "Alpha"],
     ),
     "a circle": (
-        JOB + "class A(Job):\n def Check(self): pass\nclass B(A):\n DEPS = (A,)\nA.DEPS = (B,)\nROOT = B",
+        JOB + "class A(Job):\n def Check(self): pass\n"
+        "class B(A):\n DEPS = (A,)\nA.DEPS = (B,)\nROOT = B",
         "run bad.py", 1, ["circle", "B -> A -> B"],
     ),
     "DEPS that cannot be iterated": (
@@ -55,14 +58,17 @@ BAD_FILES = {
         "run bad.py", 1, ["A.Check(self, colour)", "colour"],
     ),
     "no Check": (JOB + "class A(Job):\n pass", "run bad.py", 1, ["A has no Check"]),
-    "a file that cannot be loaded": ("import nowhere_to_be_found", "run bad.py", 1, ["bad.py, line 1", "nowhere_to_be_found"]),
+    "a file that cannot be loaded": (
+        "import nowhere_at_all", "run bad.py", 1, ["bad.py, line 1", "nowhere_at_all"],
+    ),
     "a file that is no Python": ("class A(:", "run bad.py", 1, ["bad.py, line 1", "SyntaxError"]),
     "a function that fails": (
         "def plan():\n    raise OSError('the list of guests is gone')",
         "run bad.py", 1, ["plan() of bad.py, line 2 failed: OSError: the list of guests is gone"],
     ),
     "a file that leaves": (
-        "import sys\nsys.exit(3)", "run bad.py", 1, ["bad.py, line 2 ended the program", "__main__"],
+        "import sys\nsys.exit(3)",
+        "run bad.py", 1, ["bad.py, line 2 ended the program", "__main__"],
     ),
     "a function that returns nothing": (
         "def plan(**inputs): pass", "run bad.py", 1, ["plan() of bad.py returned None", "root job"],
@@ -89,7 +95,7 @@ BAD_WORDS = {
     "run good.py -j 0": ["-j", "0"],
     "run good.py --on mars": ["--on", "mars", "inline", "threads", "processes"],
     "run good.py --limit disk": ["--limit 'disk'", "TAG=N"],
-    "run good.py --db mysql://x:secret@y/z": ["mysql://x:***@y/z", "postgresql://"],
+    "run good.py --db mysql://x:secret@y/z": ["--db: ", "mysql://", "postgresql://"],
     "run good.py --durable maybe": ["--durable", "process", "power"],
     "run good.py --colour": ["No such option", "--colour"],
     "rum good.py": ["no command 'rum'", "Did you mean run"],

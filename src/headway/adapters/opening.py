@@ -33,7 +33,7 @@ def open_store(
     else:
         from headway.adapters.sqlite import SqliteDatabase
 
-        path = _path(url) if isinstance(url_or_path, str) else url_or_path
+        path = path_of(url) if isinstance(url_or_path, str) else url_or_path
         database = SqliteDatabase(path, durable=durable)
     try:
         return SqlStore(database, check_version=check_version)
@@ -42,7 +42,8 @@ def open_store(
         raise
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """The file that a path or ``sqlite:///path`` names. Raises: Rejected for anything else."""
     scheme = _SCHEME.match(url)
     if scheme is not None:
         if scheme[1].lower() != "sqlite":

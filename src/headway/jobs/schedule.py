@@ -34,7 +34,15 @@ from headway.jobs.events import Event
 from headway.jobs.job import Rules
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
-from headway.jobs.standing import LOST, SETTLED, STATE_OF, SUCCEEDED, Standing
+from headway.jobs.standing import (
+    LOST,
+    SETTLED,
+    STATE_OF,
+    SUCCEEDED,
+    Standing,
+    states_shown,
+    when_stopped,
+)
 from headway.jobs.states import JobState
 
 LONGEST_BACKOFF_S = 3600.0
@@ -191,7 +199,7 @@ class Schedule:
             state = self.states[key] = _WAITING
             due = self.waits_until[key] = now + _delay_s(rules, self.tries[key], self._chance)
             if self.cancelled or (self._stopped and not rules.finally_):
-                state = self._shown_when_stopped(state)
+                state = when_stopped(state, cancelled=self.cancelled)
             else:
                 heappush(self._late, (due, key, self._round + 1))
         else:
@@ -229,28 +237,8 @@ class Schedule:
         self._stop()
 
     def states_shown(self) -> list[JobState]:
-        """By key, where each job stands, told for a reader.
-
-        A job that waits for one that failed is blocked; one that could not start any more
-        because the run was cancelled is cancelled.
-        """
-        shown = list(self.states)
-        hopeless = (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED, JobState.CANCELLED)
-        for key, state in enumerate(shown):
-            if state is _PENDING or state is _WAITING:
-                if self.cancelled:
-                    shown[key] = JobState.CANCELLED
-                elif any(shown[need] in hopeless for need in self.plan.needs[key]):
-                    shown[key] = JobState.BLOCKED
-                elif self._stopped and not self.plan.rules[key].finally_:
-                    shown[key] = self._shown_when_stopped(state)
-        return shown
-
-    def _shown_when_stopped(self, state: JobState) -> JobState:
-        """Where a job stands for a reader, that would start if the run had not been stopped."""
-        if self.cancelled:
-            return JobState.CANCELLED
-        return JobState.FAILED if state is _WAITING else JobState.BLOCKED
+        """By key, where each job stands, told for a reader."""
+        return states_shown(self.plan, self.states, cancelled=self.cancelled, stopped=self._stopped)
 
     def _foreign(self, key: int, what: str) -> Ignored:
         if not 0 <= key < len(self.states):

@@ -93,8 +93,10 @@ class Standing:
     @property
     def stopped(self) -> bool:
         """Whether the plan's policy starts nothing new, because a job was lost."""
-        stops = self.plan.policy.on_failure == "stop"
-        return stops and any(state in LOST for state in self.states)
+        if self.plan.policy.on_failure != "stop":
+            return False
+        rules = self.plan.rules
+        return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
 
 
 def states_shown(
@@ -106,13 +108,20 @@ def states_shown(
     the run was cancelled is cancelled.
     """
     shown = list(states)
+    rules = plan.rules
     for key, state in enumerate(shown):
         if state is JobState.PENDING or state is JobState.WAITING:
             if cancelled:
                 shown[key] = JobState.CANCELLED
             elif any(shown[need] in HOPELESS for need in plan.needs[key]):
                 shown[key] = JobState.BLOCKED
-            elif stopped and not plan.rules[key].finally_:
-                waits = state is JobState.WAITING
-                shown[key] = JobState.FAILED if waits else JobState.BLOCKED
+            elif stopped and not rules[key].finally_:
+                shown[key] = when_stopped(state, cancelled=cancelled)
     return shown
+
+
+def when_stopped(state: JobState, *, cancelled: bool) -> JobState:
+    """Where a job stands for a reader, that would start if the run had not been stopped."""
+    if cancelled:
+        return JobState.CANCELLED
+    return JobState.FAILED if state is JobState.WAITING else JobState.BLOCKED
