@@ -236,6 +236,7 @@ def test_without_acting_each_check_is_asked_once_and_nothing_else(stage: Stage) 
         "Done": True, "Undone": False, "Above": None, "Only": False, "Beside": True, "Root": None,
     }  # fmt: skip
     assert not dojob.success()
+    assert dojob.nodeexceptions == {}  # nothing was rechecked
     dojob.cleanup()
     assert "Undone.cleanup" not in stage.said
 
