@@ -88,7 +88,8 @@ def carry_out(
         if watcher.watches_phases:
             watcher.phase_ended(job, Phase.CHECK, NO_CHECK)
     if not act:
-        return Outcome(Ending.FAILED, failure=failure, shared=shared.changes())
+        # Nothing was done that another try could find done.
+        return Outcome(Ending.FAILED, failure=failure, final=True, shared=shared.changes())
     return _beyond_check(
         job, rules, shared, args, kwargs, watcher, explain, following, phase, failure
     )
