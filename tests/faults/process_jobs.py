@@ -35,7 +35,7 @@ class Deaf(RunonlyJob):
     """Hears no TERM, and neither does the daemon that it leaves in its group."""
 
     TRIES = 1
-    TIMEOUT = 0.2
+    TIMEOUT = 0.4
 
     def Run(self, place: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -49,7 +49,7 @@ class DeafCommand(RunonlyJob):
     """Its command hears no TERM, and neither does what the command starts."""
 
     TRIES = 1
-    TIMEOUT = 0.2
+    TIMEOUT = 0.4
 
     def Run(self, place: str) -> None:
         script = "trap '' TERM; sleep 1000 & echo $$ >>notes; echo $! >>notes; wait; wait"
@@ -57,12 +57,16 @@ class DeafCommand(RunonlyJob):
 
 
 class DiesCommanding(RunonlyJob):
-    """Its process dies while its command, and what that started, go on."""
+    """Its process dies while its command, and what that started, go on.
+
+    The command waits for the file ``known``: nobody can end what nobody was told of yet.
+    """
 
     TRIES = 1
 
     def Run(self, place: str) -> None:
-        script = f"sleep 1000 & echo $! >>notes; kill -9 {os.getpid()}; wait"
+        known = "while [ ! -e known ]; do sleep 0.01; done"
+        script = f"sleep 1000 & echo $! >>notes; {known}; kill -9 {os.getpid()}; wait"
         self.run(["sh", "-c", script], cwd=place)
 
 

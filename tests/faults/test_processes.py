@@ -43,10 +43,18 @@ def until(true: Callable[[], bool]) -> None:
         threading.Event().wait(0.005)
 
 
-def carried_out(executor: Executor, job: type[Job], **inputs: Any) -> Outcome:
-    """One try of one job, to its end."""
+def carried_out(executor: Executor, job: type[Job], place: Path) -> Outcome:
+    """One try of one job, to its end. The file ``known`` comes when a command was told of."""
     plan, definitions, _ = compile_jobs(job)
-    executor.open(Work(definitions, plan.rules, SharedStorage(threading.get_ident), kwargs=inputs))
+    executor.open(
+        Work(
+            definitions,
+            plan.rules,
+            SharedStorage(threading.get_ident),
+            kwargs={"place": str(place)},
+            started_process=lambda key, number, pid: (place / "known").touch(),
+        )
+    )
     try:
         executor.start(0, 1)
         (ended,) = executor.wait(LONGEST_S)
@@ -76,10 +84,10 @@ def test_a_try_whose_process_is_killed_is_noticed_at_once_and_tried_again(
 
 
 def test_a_try_that_hears_no_term_is_killed_with_its_group(tmp_path: Path) -> None:
-    outcome = carried_out(Processes(1), jobs.Deaf, place=str(tmp_path))
+    outcome = carried_out(Processes(1), jobs.Deaf, tmp_path)
     assert outcome.ending is Ending.FAILED
     assert outcome.failure is not None
-    assert outcome.failure.message == "its run took longer than 0.2 s"
+    assert outcome.failure.message == "its run took longer than 0.4 s"
     child, daemon = map(int, notes(tmp_path))
     assert is_gone(child)
     assert is_gone(daemon)
@@ -89,24 +97,24 @@ def test_a_try_that_hears_no_term_is_killed_with_its_group(tmp_path: Path) -> No
 def test_a_command_that_hears_no_term_is_killed_with_its_group(
     executor: Callable[[int], Executor], tmp_path: Path
 ) -> None:
-    outcome = carried_out(executor(1), jobs.DeafCommand, place=str(tmp_path))
+    outcome = carried_out(executor(1), jobs.DeafCommand, tmp_path)
     assert outcome.ending is Ending.FAILED
     assert outcome.failure is not None
-    assert outcome.failure.message == "its run took longer than 0.2 s"
+    assert outcome.failure.message == "its run took longer than 0.4 s"
     shell, sleeper = map(int, notes(tmp_path))
     assert is_gone(shell)
     assert is_gone(sleeper)
 
 
 def test_what_the_command_of_a_dead_process_started_is_ended(tmp_path: Path) -> None:
-    outcome = carried_out(Processes(1), jobs.DiesCommanding, place=str(tmp_path))
+    outcome = carried_out(Processes(1), jobs.DiesCommanding, tmp_path)
     assert outcome.ending is Ending.IN_DOUBT
     (sleeper,) = map(int, notes(tmp_path))
     assert is_gone(sleeper)
 
 
 def test_a_daemon_that_a_job_leaves_behind_lives_on_and_holds_up_nothing(tmp_path: Path) -> None:
-    pid = carried_out(Processes(1), jobs.Daemon, place=str(tmp_path)).result
+    pid = carried_out(Processes(1), jobs.Daemon, tmp_path).result
     assert process_started(pid)
     (tmp_path / "go").touch()
     assert is_gone(pid)

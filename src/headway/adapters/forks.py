@@ -75,13 +75,14 @@ def fork(body: Body, libc: ctypes.CDLL, *, close: Iterable[int] = ()) -> Fork:
             outward.append(other)
             if_it_fails.callback(os.close, end)
             in_any_case.callback(os.close, other)
-        parent = os.getpid()
+        parent, handled = os.getpid(), _handled_signals()
+        not_theirs = [*close, channel.fileno(), *ends]
         _flush(_streams())
-        with _signals_blocked():
+        with _blocked(handled):
             pid = _forked()
             if pid == 0:
                 try:
-                    _live(body, libc, parent, theirs, outward, [*close, channel.fileno(), *ends])
+                    _live(body, libc, parent, theirs, outward, not_theirs, handled)
                 finally:
                     os._exit(1)
         if_it_fails.pop_all()
@@ -107,10 +108,19 @@ def _forked() -> int:
         return os.fork()
 
 
+def _handled_signals() -> list[signal.Signals]:
+    """Those that Python code handles in the parent, and TERM, which it handles in the child."""
+    return [
+        number
+        for number in signal.Signals
+        if number == signal.SIGTERM or callable(signal.getsignal(number))
+    ]
+
+
 @contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """No signal is handled between the fork and the moment the child has handlers of its own."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """None is handled between the fork and the moment the child has handlers of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
@@ -124,6 +134,7 @@ def _live(
     channel: socket.socket,
     outward: Sequence[int],
     close: Iterable[int],
+    handled: Iterable[signal.Signals],
 ) -> NoReturn:
     """All that the child ever does."""
     code = 1
@@ -137,7 +148,7 @@ def _live(
         for fd in close:
             os.close(fd)
         _take_streams(outward)
-        _take_signals(stop)
+        _take_signals(handled, stop)
         # A process that a job forks must not hold the channel, or speak on it.
         os.register_at_fork(after_in_child=channel.close)
         body(channel, stop)
@@ -177,14 +188,12 @@ def _writer(fd: int) -> TextIOWrapper:
     return TextIOWrapper(binary, "utf-8", "backslashreplace", line_buffering=True)
 
 
-def _take_signals(stop: Stop) -> None:
-    """The handlers a program starts with, but for TERM, which asks the try to end."""
+def _take_signals(handled: Iterable[signal.Signals], stop: Stop) -> None:
+    """The handlers that a program starts with, but for TERM, which asks the try to end."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-            if number == signal.SIGINT:
-                signal.signal(number, signal.default_int_handler)
+    for number in handled:
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, usual)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

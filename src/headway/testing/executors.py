@@ -474,7 +474,7 @@ class ExecutorContract:
     def test_a_command_that_is_late_is_ended_with_its_group(self, stage: OpenStage) -> None:
         argv = ["sh", "-c", "sleep 1000 & echo $!; wait"]
         on = stage(jobs.CommandsInTime, argv=argv, options={})
-        failed(on.carry_out(jobs.CommandsInTime), "TimedOut", "its run took longer than 0.3 s")
+        failed(on.carry_out(jobs.CommandsInTime), "TimedOut", "its run took longer than 0.4 s")
         ((_, sleeper),) = on.lines
         assert is_gone(int(sleeper))
         (shell,) = on.pids
@@ -496,7 +496,7 @@ class ExecutorContract:
     def test_a_phase_that_took_too_long_fails_the_try(self, stage: OpenStage, phase: str) -> None:
         on = stage(jobs.Notices, phase=phase)
         outcome = on.carry_out(jobs.Notices)
-        failed(outcome, "TimedOut", f"its {phase} took longer than 0.2 s")
+        failed(outcome, "TimedOut", f"its {phase} took longer than 0.4 s")
         phases = ["check", "run", "recheck"]
         assert on.notes == phases[: phases.index(phase) + 1]
         assert (outcome.phase, outcome.executed) == (phase, phase != "check")
@@ -656,7 +656,7 @@ class SharedMemoryContract:
         assert outcome.ending is Ending.OVERDUE
         assert outcome.failure is not None
         assert outcome.failure.message == (
-            f"its {phase} took longer than 0.2 s and goes on; given up (--on processes can end it)"
+            f"its {phase} took longer than 0.4 s and goes on; given up (--on processes can end it)"
         )
         assert on.executor.free
         assert on.carry_out(jobs.Passes).ending is Ending.PASSED
@@ -693,7 +693,7 @@ class ProcessContract:
     ) -> None:
         on = stage(jobs.GoesOn, phase=phase)
         outcome = on.carry_out(jobs.GoesOn)
-        failed(outcome, "TimedOut", f"its {phase} took longer than 0.2 s")
+        failed(outcome, "TimedOut", f"its {phase} took longer than 0.4 s")
         assert (outcome.phase, outcome.executed) == (phase, phase != "check")
         assert is_gone(int((on.place / "pid").read_text()))
         assert on.executor.free

@@ -235,7 +235,7 @@ class Commands(RunonlyJob):
 
 
 class CommandsInTime(Commands):
-    TIMEOUT = 0.3
+    TIMEOUT = 0.4
 
 
 class Starts(RunonlyJob):
@@ -246,7 +246,7 @@ class Starts(RunonlyJob):
 class Notices(Job):
     """Goes on in one phase until it is asked to stop."""
 
-    TIMEOUT: ClassVar[float | None] = 0.2
+    TIMEOUT: ClassVar[float | None] = 0.4
     TRIES = 1
 
     def Check(self, *, place: str, phase: str, **inputs: Any) -> None:
@@ -281,7 +281,7 @@ class NoticesStop(Notices):
 class GoesOn(Job):
     """Goes on in one phase until a file comes, whatever it is asked."""
 
-    TIMEOUT: ClassVar[float | None] = 0.2
+    TIMEOUT: ClassVar[float | None] = 0.4
 
     def Check(self, *, place: str, phase: str, **inputs: Any) -> None:
         self._go_on(place, phase, self._check_phase)
@@ -303,7 +303,7 @@ class GoesOnForEver(GoesOn):
 
 
 class CleanupIsLate(RunonlyJob):
-    TIMEOUT = 0.2
+    TIMEOUT = 0.4
 
     def Run(self, **inputs: Any) -> None: ...
 
