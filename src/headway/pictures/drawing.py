@@ -9,9 +9,8 @@ from headway.jobs.states import JobState, Verdict
 from headway.pictures.boxes import Block, blocks_of
 from headway.pictures.graph import Graph
 from headway.pictures.labels import clipped, lines_of, shown, width_px
-from headway.pictures.layered import Placed
 from headway.pictures.looks import EDGE, EDGE_TROUBLE, TROUBLE
-from headway.pictures.paths import Path, Point
+from headway.pictures.paths import Path, Placed, Point
 from headway.pictures.placing import manner_of, place
 
 NAME_PX, DETAIL_PX, TITLE_PX, LEGEND_PX = 13.5, 11.5, 19.0, 12.5  # sizes of type
