@@ -97,7 +97,7 @@ class Schedule:
         self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
         for key in self._finally:
             self._missing[key] += 1  # the end of all the rest
-        self._fill()
+        self._fill(anew=states is None and only is None)
         self._open_finally()
 
     @classmethod
@@ -193,7 +193,8 @@ class Schedule:
         if self._limits:
             self._release(key)
         if ending is _PASSED or ending is _REPAIRED:
-            return self._succeed(key, STATE_OF[ending])
+            # Not looked up in STATE_OF: an enum's hash is worked out in Python.
+            return self._succeed(key, JobState.PASSED if ending is _PASSED else JobState.REPAIRED)
         rules = self.plan.rules[key]
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
             state = self.states[key] = _WAITING
@@ -249,12 +250,15 @@ class Schedule:
         rules = self.plan.rules
         return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
 
-    def _fill(self) -> None:
-        """Gather anew what may start."""
+    def _fill(self, *, anew: bool = False) -> None:
+        """Gather what may start. ``anew``: nothing has been started yet, and all is wanted."""
         self._due, self._next, self._late, self._parked = [], [], [], {}
-        for key, missing in enumerate(self._missing):
-            if not missing:
-                self._startable(key)
+        free = [key for key, missing in enumerate(self._missing) if not missing]
+        if anew:
+            self._due = free  # in order, and so a heap
+            return
+        for key in free:
+            self._startable(key)
 
     def _succeed(self, key: int, state: JobState) -> JobState:
         self.states[key] = state

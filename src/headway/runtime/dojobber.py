@@ -14,9 +14,7 @@ from headway.ports.executor import Executor
 from headway.runtime.arguments import require_accepted
 from headway.runtime.runner import Runner
 
-_TOLD: Mapping[JobState, bool] = {
-    JobState.PASSED: True,
-    JobState.REPAIRED: True,
+_TOLD: Mapping[JobState, bool] = {  # of jobs that did not succeed; None for the others
     JobState.WAITING: False,
     JobState.FAILED: False,
     JobState.OVERDUE: False,
@@ -189,7 +187,12 @@ class DoJobber:
 
     def _take_stock(self, plan: Plan, runner: Runner) -> None:
         names = plan.names
-        stands = [_TOLD.get(state) for state in runner.schedule.states]
+        # Only the rarer states are looked up: an enum's hash is worked out in Python.
+        passed, repaired = JobState.PASSED, JobState.REPAIRED
+        stands = [
+            True if state is passed or state is repaired else _TOLD.get(state)
+            for state in runner.schedule.states
+        ]
         self.nodestatus = dict(zip(names, stands, strict=True))
         results = runner.results
         self.noderesults = {

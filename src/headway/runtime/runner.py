@@ -450,9 +450,11 @@ class Runner:
         if self._journal is not None and state in _OVER:
             for request in self._journal.store.asked(self._journal.run):
                 self._journal.answer(request.id, OVER)
-        counts = Counter(str(shown) for shown in self.schedule.states_shown())
-        ended = RunEnded(clocks.now_us(), state, dict(counts), len(self.ignored))
-        self._write(ended, state=state)
+        if self._journal is None and not self._listeners:
+            return
+        counts = Counter(self.schedule.states_shown())
+        told = {str(shown): count for shown, count in counts.items()}
+        self._write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first. One that fails does not stop the others.
