@@ -85,7 +85,7 @@ def carry_out_without_journal(root: Any) -> None:
 def carry_out_with_journal(root: Any) -> None:
     from headway.adapters.inline import Inline
     from headway.adapters.sql_store import open_sqlite
-    from headway.jobs.plan import compile_jobs
+    from headway.jobs.compiling import compile_jobs
     from headway.runtime import launching
     from headway.runtime.targets import Loaded
 
@@ -189,7 +189,7 @@ def threads() -> None:
     """200 jobs of 50 ms on 16 threads, beside what could at best be had."""
     import headway
     from headway.adapters.threads import Threads
-    from headway.jobs.plan import compile_jobs
+    from headway.jobs.compiling import compile_jobs
     from headway.runtime.runner import Runner
 
     class Nap(headway.Job):

@@ -6,9 +6,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from headway.adapters.inline import Inline
 from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import Event, decode
 from headway.jobs.job import Job
-from headway.jobs.plan import Plan, compile_jobs
+from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
 from headway.jobs.states import RunState
 from headway.ports.executor import Executor

@@ -23,10 +23,10 @@ from typing import Any, Protocol
 import pytest
 
 from headway.adapters.inline import Inline
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import Event, JobStood, Live, OutputWritten, PhaseEnded, RunEnded
 from headway.jobs.job import DummyJob, Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
-from headway.jobs.plan import compile_jobs
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import RunState
 from headway.ports.executor import Ended, Executor, Late, Work
