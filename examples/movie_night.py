@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from headway import DoJobber, DummyJob, Job
 
 FRIENDS = "Ada, Grace, Linus"
+PICTURES = ("svg", "png", "dot", "mermaid", "txt")
 FILMS = ("Metropolis", "Playtime", "Solaris")
 
 
@@ -152,10 +153,11 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="tell of every phase")
     parser.add_argument("-d", "--debug", action="store_true", help="and of every traceback")
     parser.add_argument("-n", "--no-act", action="store_true", help="check, but do nothing")
-    parser.add_argument(
-        "--graph", metavar="FILE", help="draw the graph: .svg, .png, .dot, .mermaid or .txt"
-    )
+    parser.add_argument("--graph", metavar="FILE", help="draw how it went: .svg, .png, .dot ...")
     args = parser.parse_args()
+    fmt = (args.graph or "none.svg").rpartition(".")[2]
+    if fmt not in PICTURES:
+        parser.error(f"--graph draws .{', .'.join(PICTURES)}, not .{fmt}")
 
     dojob = DoJobber()
     dojob.configure(
@@ -168,7 +170,7 @@ def main() -> int:
     dojob.checknrun()
     if args.graph:
         with open(args.graph, "wb") as picture:
-            dojob.write_graph(picture, fmt=args.graph.rpartition(".")[2])
+            dojob.write_graph(picture, fmt=fmt)
     for name, error in dojob.nodeexceptions.items():
         print(f"{name}: {error}")
     return 0 if dojob.success() else 1

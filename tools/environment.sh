@@ -147,11 +147,11 @@ prepare() {
         : >"$1/unfinished" && rm -f "$1"/made-* || return 1
     fi
     case $2 in
-        core) target=. ;;
-        *) target=".[$2]" ;;
+        core) package=. ;;
+        *) package=".[$2]" ;;
     esac
     # Given by the environment, the constraints hold for the build's own requirements too.
-    PIP_CONSTRAINT=constraints.txt "$1/bin/python" -m pip install -qq --editable "$target" &&
+    PIP_CONSTRAINT=constraints.txt "$1/bin/python" -m pip install -qq --editable "$package" &&
         stamp "$1" >"$1/made-$2" &&
         rm "$1/unfinished"
 }

@@ -123,12 +123,19 @@ class Site:
         for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
             serving = self.serving()
             if serving is None:
-                return
+                break
             with suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(serving.pid, number)
             give_up_at = time.monotonic() + patience_s
             while self.serving() == serving and time.monotonic() < give_up_at:
                 time.sleep(0.02)
+        # The next one to serve locks first and writes then: in between, these are not its words.
+        with (
+            suppress(FileNotFoundError, BlockingIOError),
+            (self.place / "serving.json").open("r+") as opened,
+        ):
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            opened.truncate(0)
 
     def health(self) -> dict[str, Any]:
         """What the site says of itself. Raises: OSError when it does not answer well."""

@@ -303,6 +303,8 @@ class Stopped(SiteJob):
 
 def plan(place: str = "ship-site", port: str = "8321") -> type[Job]:
     """What ``headway run ship.py`` begins with; gets what is given with --set."""
+    if not str(port).isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"port must be a number from 1 to 65535, not {port!r}")
     SiteJob.site = Site(Path(place).expanduser().absolute(), int(port))
     return Released
 

@@ -1,5 +1,6 @@
 """The example site is released, changed, broken and taken down by the command line."""
 
+import fcntl
 import os
 import socket
 import threading
@@ -183,6 +184,19 @@ def test_a_site_that_was_killed_is_started_again(here: Machine) -> None:
     assert here.processes() not in ([], [pid])
 
 
+def test_what_a_dead_process_said_is_not_taken_for_the_words_of_the_next(tmp_path: Path) -> None:
+    site = Site(tmp_path, free_port())
+    said = tmp_path / "serving.json"
+    said.write_text('{"pid": 1, "port": 1, "version": "old"}\n')
+    site.stop()
+    with said.open("a") as next_one:
+        fcntl.flock(next_one, fcntl.LOCK_EX)
+        assert site.serving() is None
+        next_one.write('{"pid": 2, "port": 2, "version": "new"}\n')
+        next_one.flush()
+        assert site.serving() == (2, 2, "new")
+
+
 def test_the_site_moves_to_another_port(here: Machine) -> None:
     here.ship()
     old_port = here.site.port
@@ -212,3 +226,9 @@ def test_a_run_resumed_after_the_source_was_changed_ships_what_it_began_with(
     here.change("page.py", "Nothing yet.", "Nothing at all yet.")
     here.headway("resume")
     assert [here.site.health()["version"]] == began_with
+
+
+def test_a_port_that_is_none_is_refused_in_one_line(here: Machine) -> None:
+    printed = here.headway("run", here.target, "--set", "port=http", code=None)
+    assert printed.count("\n") == 1
+    assert "port must be a number from 1 to 65535, not 'http'" in printed

@@ -1,6 +1,7 @@
 """Pictures of any graph: complete, tidy, and the same every time."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from headway.pictures import Graph, dot, mermaid, svg, text
 from headway.pictures.boxes import blocks_of
 from headway.pictures.drawing import Box, Drawing, Panel, drawing_of
 from headway.pictures.labels import columns
-from headway.pictures.layered import layers_of
+from headway.pictures.layers import layers_of
 from headway.pictures.paths import Path, Point
 from headway.pictures.rows import place_rows
 
@@ -68,7 +69,7 @@ def points(path: Path) -> list[Point]:
     at = path[0]
     for step in path[1:]:
         corners = [at, *zip(step[::2], step[1::2], strict=True)]
-        found += [along(corners, part / 16) for part in range(17)]
+        found += [along(corners, part / 8) for part in range(9)]
         at = step[-2:]
     return found
 
@@ -78,7 +79,7 @@ def along(corners: list[tuple[float, ...]], share: float) -> Point:
     while len(corners) > 1:
         corners = [
             (x + (to_x - x) * share, y + (to_y - y) * share)
-            for (x, y), (to_x, to_y) in zip(corners, corners[1:], strict=False)
+            for (x, y), (to_x, to_y) in pairwise(corners)
         ]
     return corners[0][0], corners[0][1]
 
@@ -101,7 +102,7 @@ def assert_tidy(drawing: Drawing) -> None:
 
 
 @given(graphs())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_every_svg_is_valid_and_names_every_node(graph: Graph) -> None:
     markup = svg(graph)
     root = ElementTree.fromstring(markup.encode("utf-8"))
@@ -109,8 +110,8 @@ def test_every_svg_is_valid_and_names_every_node(graph: Graph) -> None:
     assert len(tooltips) == len(graph.names) + 1
 
 
-@given(graphs(most=60))
-@settings(deadline=None, max_examples=150)
+@given(graphs(most=40))
+@settings(deadline=None, max_examples=60)
 def test_boxes_never_overlap_and_lines_join_what_they_should(graph: Graph) -> None:
     drawing = drawing_of(plain(graph), full=False)
     assert_tidy(drawing)
@@ -123,8 +124,8 @@ def test_boxes_never_overlap_and_lines_join_what_they_should(graph: Graph) -> No
     assert joined == {(key, other) for key, needed in enumerate(graph.needs) for other in needed}
 
 
-@given(graphs(most=60))
-@settings(deadline=None, max_examples=100)
+@given(graphs(most=40))
+@settings(deadline=None, max_examples=50)
 def test_everything_lies_within_the_picture(graph: Graph) -> None:
     drawing = drawing_of(graph, full=False)
     left, top = drawing.origin
@@ -137,8 +138,8 @@ def test_everything_lies_within_the_picture(graph: Graph) -> None:
             assert 0 <= y + top <= drawing.height
 
 
-@given(graphs(most=60))
-@settings(deadline=None, max_examples=100)
+@given(graphs(most=40))
+@settings(deadline=None, max_examples=50)
 def test_plain_rows_are_as_tidy(graph: Graph) -> None:
     blocks = blocks_of(plain(graph), full=False)
     if not blocks:
@@ -177,14 +178,14 @@ def test_the_same_graph_gives_the_same_picture(graph: Graph) -> None:
 
 
 @given(graphs(most=30), st.integers(1, 140), st.booleans())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_text_never_outgrows_its_width(graph: Graph, width: int, color: bool) -> None:
     for line in text(graph, width=width, color=color).split("\n"):
         assert columns(re.sub(r"\x1b\[[\d;]*m", "", line)) <= width
 
 
 @given(graphs())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 def test_mermaid_and_dot_hold_every_node(graph: Graph) -> None:
     assert len(re.findall(r'^  n\d+\["[^"]*"\]:::\w+$', mermaid(graph), re.MULTILINE)) == len(
         graph.names

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from headway.adapters.statements import Insert
 from headway.errors import Rejected
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -20,57 +21,77 @@ class Database(Protocol):
     """One connection. Not thread-safe: the store holds a lock.
 
     Raises, in every method: Unavailable when it does not answer, Conflict when a unique index
-    refuses.
+    refuses, Refused when the role lacks a right. After an error it can be used again.
     """
 
-    place: str
+    dialect: str
+    place: str  # where it is, for a reader; without password
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Several statements, all or none; one writer at a time."""
+        """Several statements, all or none."""
 
-    def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]: ...
+    def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement that changes nothing."""
 
     def change(self, sql: str, **parameters: Any) -> int:
         """How many rows were changed."""
 
-    def insert(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Many rows; parameters are marked by ``?``."""
+    def add(self, sql: str, **parameters: Any) -> int:
+        """Insert one row; its new id."""
+
+    def insert(self, into: Insert, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert many rows."""
 
     def version(self) -> tuple[int, int]:
-        """The schema's version and the oldest reader's; (0, 0) for an empty database."""
+        """The schema's version and the oldest reader's; (0, 0) for an empty database.
+
+        Raises: Rejected when it holds something else.
+        """
 
     def migrate(self) -> int:
-        """Bring the schema to the newest version, under a lock; the version it had."""
+        """Bring the schema to the newest version, under a lock, all or nothing; what it was."""
+
+    def shrink(self) -> None:
+        """Give the room of what was deleted back to the file system, if that is to be asked for."""
 
     def close(self) -> None: ...
 
 
-def migrations(dialect: str) -> list[Migration]:
-    """The numbered files of a dialect, in order."""
-    found = sorted(MIGRATIONS.glob(f"[0-9]*.{dialect}.sql"))
-    return [Migration(int(path.name.split(".")[0]), path.read_text()) for path in found]
+def migrations(dialect: str, after: int) -> list[Migration]:
+    """The numbered files of a dialect that follow a version, in order."""
+    found = sorted(MIGRATIONS.glob(f"[0-9]*.{dialect}.sql"), key=_number)
+    return [Migration(_number(path), path.read_text()) for path in found if _number(path) > after]
 
 
 def newest_version(dialect: str) -> int:
-    return max(int(path.name.split(".")[0]) for path in MIGRATIONS.glob(f"[0-9]*.{dialect}.sql"))
+    return max(map(_number, MIGRATIONS.glob(f"[0-9]*.{dialect}.sql")))
 
 
-def require_version(database: Database, dialect: str) -> None:
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[0])
+
+
+def require_version(database: Database) -> None:
     """The schema is one that this Headway may use; an empty database is given one.
 
     Raises: Rejected saying what to do.
     """
     version, oldest_reader = database.version()
-    newest = newest_version(dialect)
+    require_readable(database, version, oldest_reader)
     if version == 0:
         database.migrate()
-    elif oldest_reader > newest:
-        raise Rejected(
-            f"{database.place} was written by a newer Headway (schema {version}, this one knows"
-            f" {newest}): upgrade this Headway"
-        )
-    elif version < newest:
+    elif version < (newest := newest_version(database.dialect)):
         raise Rejected(
             f"{database.place} has schema {version}, this Headway needs {newest}:"
             " type headway db upgrade (it takes a moment; make a copy first if you want one)"
+        )
+
+
+def require_readable(database: Database, version: int, oldest_reader: int) -> None:
+    """No newer Headway has made it its own. Raises: Rejected."""
+    newest = newest_version(database.dialect)
+    if oldest_reader > newest:
+        raise Rejected(
+            f"{database.place} was written by a newer Headway (schema {version}, this one knows"
+            f" {newest}): upgrade this Headway"
         )

@@ -1,37 +1,38 @@
 """The store over SQL: one row codec and one set of statements, whatever the database."""
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
+from headway.adapters.exclusive_use import ExclusiveUse
 from headway.errors import Conflict, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.states import RunState
-from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord
+from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, storable
 
-_PAGE = 5_000  # rows of a journal read at once
+_PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at once
+_HEX = frozenset("0123456789abcdef")
 
 
 class SqlStore:
     """Keeps runs in a database. Thread-safe: one connection, one lock."""
 
-    def __init__(self, database: Database, dialect: str, *, check_version: bool = True) -> None:
+    def __init__(self, database: Database, *, check_version: bool = True) -> None:
         self._database = database
-        self._lock = threading.RLock()
-        self._numbers: dict[str, int] = {}
+        self._use = ExclusiveUse()
+        self._numbers: dict[str, int] = {}  # id to the number that stands for it in the tables
         if check_version:
-            require_version(database, dialect)
+            require_version(database)
 
     @property
     def place(self) -> str:
         return self._database.place
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
-        with self._lock, self._database.transaction():
+        with self._use, self._database.transaction():
             self._database.change(
                 statements.BEGIN_RUN,
                 id=id,
@@ -39,15 +40,15 @@ class SqlStore:
                 plan=plan,
                 jobs=jobs,
                 at_us=at_us,
-                **owner._asdict(),
+                **_stored(owner),
             )
             self._insert_events(id, 1, 1, [encode(RunBegan(at_us))])
         return 1
 
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
-        with self._lock, self._database.transaction():
+        with self._use, self._database.transaction():
             taken = self._database.change(
-                statements.TAKE_RUN, id=id, epoch=epoch, laps=int(next_lap), **owner._asdict()
+                statements.TAKE_RUN, id=id, epoch=epoch, laps=int(next_lap), **_stored(owner)
             )
             if not taken:
                 raise self._lost(id)
@@ -65,7 +66,7 @@ class SqlStore:
         lines: Sequence[Line] = (),
         answers: Sequence[tuple[int, str]] = (),
     ) -> None:
-        with self._lock, self._database.transaction():
+        with self._use, self._database.transaction():
             if state is None or state is RunState.RUNNING:
                 held = self._database.change(statements.HOLD_RUN, id=id, epoch=epoch)
             else:
@@ -81,29 +82,30 @@ class SqlStore:
                 self._database.insert(
                     statements.ADD_LINES,
                     [
-                        (run, key, number, at_us, stream, _storable(text), lost)
+                        (run, key, number, at_us, storable(stream), storable(text), lost)
                         for key, number, at_us, stream, text, lost, _ in lines
                     ],
                 )
             for request, answer in answers:
-                self._database.change(statements.ANSWER, id=request, answer=answer)
+                self._database.change(
+                    statements.ANSWER, id=request, run=self._number(id), answer=storable(answer)
+                )
 
     def beat(self, id: str, epoch: int) -> None:
-        with self._lock, self._database.transaction():
+        with self._use, self._database.transaction():
             if not self._database.change(statements.HOLD_RUN, id=id, epoch=epoch):
                 raise self._lost(id)
 
     def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
-        with self._lock, self._database.transaction():
-            ((number,),) = self._database.query(
+        with self._use, self._database.transaction():
+            return self._database.add(
                 statements.ASK,
-                run=self._number(id),
-                verb=verb,
+                run=self._number(id, afresh=True),
+                verb=storable(verb),
                 args=json.dumps(args),
-                who=who,
+                who=storable(who),
                 at_us=at_us,
             )
-        return int(number)
 
     def asked(self, id: str) -> Sequence[Request]:
         rows = self._query(statements.ASKED, run=self._number(id))
@@ -120,7 +122,9 @@ class SqlStore:
                 raise Rejected(f"{self.place} holds no run yet: type headway run TARGET")
             return _record(rows[0])
         low = prefix.lower()
-        rows = self._query(statements.FIND_RUNS, low=low, high=low + "g")
+        rows = []
+        if _HEX.issuperset(low):
+            rows = self._query(statements.FIND_RUNS, low=low, high=low + "g")
         if not rows:
             raise Rejected(
                 f"no run's id begins with {prefix!r} in {self.place}: headway runs lists them"
@@ -137,8 +141,10 @@ class SqlStore:
         return [_record(r) for r in self._query(statements.LIST_RUNS, limit=limit, before=before)]
 
     def plan(self, id: str) -> str:
-        ((text,),) = self._query(statements.PLAN, id=id)
-        return str(text)
+        rows = self._query(statements.PLAN, id=id)
+        if not rows:
+            raise self._unknown(id)
+        return str(rows[0][0])
 
     def journal(self, id: str, after: int = 0) -> Iterator[Entry]:
         run = self._number(id)
@@ -161,31 +167,44 @@ class SqlStore:
         return [Line(*row) for row in rows]
 
     def prune(self, ended_before_us: int, keep: int) -> int:
-        rows = self._query(statements.PRUNABLE, before=ended_before_us, keep=keep)
-        for (number,) in rows:
-            with self._lock, self._database.transaction():
-                for statement in statements.PRUNE:
-                    self._database.change(statement, no=number)
+        found = self._query(statements.PRUNABLE, before=ended_before_us, keep=keep)
+        # Each is looked at again: somebody may have taken it up meanwhile.
+        pruned = sum(
+            self._change(statements.MARK_PRUNED, no=number, before=ended_before_us)
+            for (number,) in found
+        )
         self._numbers.clear()
-        return len(rows)
+        for (number,) in self._query(statements.PRUNED):
+            for statement in statements.FORGET_SOME:
+                while self._change(statement, no=number, limit=_PAGE) == _PAGE:
+                    pass
+            self._change(statements.FORGET_RUN, no=number)
+        with self._use:
+            self._database.shrink()
+        return pruned
 
     def upgrade(self) -> int:
         """Bring the schema to the newest version; the version it had."""
-        with self._lock:
+        with self._use:
             return self._database.migrate()
 
     def version(self) -> int:
         """The schema's version."""
-        with self._lock:
+        with self._use:
             return self._database.version()[0]
 
     def close(self) -> None:
-        with self._lock:
-            self._database.close()
+        if not self._use.was_forked:
+            with self._use:
+                self._database.close()
 
     def _query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._use:
             return self._database.query(sql, **parameters)
+
+    def _change(self, sql: str, **parameters: Any) -> int:
+        with self._use, self._database.transaction():
+            return self._database.change(sql, **parameters)
 
     def _insert_events(self, id: str, lap: int, seq: int, rows: Sequence[PlainRow]) -> None:
         run = self._number(id)
@@ -197,20 +216,23 @@ class SqlStore:
             ],
         )
 
-    def _number(self, id: str) -> int:
+    def _number(self, id: str, *, afresh: bool = False) -> int:
         number = self._numbers.get(id)
-        if number is None:
+        if number is None or afresh:
             rows = self._query(statements.RUN_NUMBER, id=id)
             if not rows:
-                raise Rejected(f"there is no run {id} in {self.place}")
+                raise self._unknown(id)
             number = self._numbers[id] = rows[0][0]
         return number
+
+    def _unknown(self, id: str) -> Rejected:
+        return Rejected(f"there is no run {id} in {self.place}")
 
     def _lost(self, id: str) -> Conflict:
         rows = self._database.query(statements.OWNER_OF, id=id)
         if not rows:
             return Conflict(f"run {id} is gone: it was pruned")
-        host, pid, _ = rows[0]
+        host, pid = rows[0]
         whose = f"process {pid} on {host} owns it now" if host else "it has been ended meanwhile"
         return Conflict(f"run {id} is no longer ours: {whose}")
 
@@ -219,7 +241,19 @@ def open_sqlite(path: Path, *, durable: str = "process", check_version: bool = T
     """The store in a file. Raises: Unavailable, Rejected."""
     from headway.adapters.sqlite import SqliteDatabase
 
-    return SqlStore(SqliteDatabase(path, durable=durable), "sqlite", check_version=check_version)
+    database = SqliteDatabase(path, durable=durable)
+    try:
+        return SqlStore(database, check_version=check_version)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _stored(owner: Owner) -> dict[str, Any]:
+    return {
+        name: storable(value) if isinstance(value, str) else value
+        for name, value in owner._asdict().items()
+    }
 
 
 def _record(row: Sequence[Any]) -> RunRecord:
@@ -241,10 +275,3 @@ def _record(row: Sequence[Any]) -> RunRecord:
 def _request(row: Sequence[Any]) -> Request:
     id, run, verb, args, who, at_us, answer = row
     return Request(id, run, verb, json.loads(args), who, at_us, answer)
-
-
-def _storable(text: str) -> str:
-    """Text that any database takes: no NUL, no lone surrogates."""
-    if "\0" in text:
-        text = text.replace("\0", "\\x00")
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

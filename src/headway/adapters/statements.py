@@ -1,8 +1,17 @@
 """Every statement the store makes. Named parameters; each driver turns them into its own form.
 
-``{now}`` is the database's own clock in microseconds of UTC since 1970, ``{wait_free}`` what
-makes a read for update; both are the driver's.
+``{now}`` is the database's own clock in microseconds of UTC since 1970; the driver says how.
 """
+
+from typing import NamedTuple
+
+
+class Insert(NamedTuple):
+    """Many rows into a table. Each driver has its own fast way."""
+
+    table: str
+    columns: tuple[str, ...]
+
 
 RUN_COLUMNS = (
     "id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs,"
@@ -19,7 +28,7 @@ VALUES (:id, 'running', :launch, :plan, :jobs, :at_us, :host, :pid, :started, :b
 TAKE_RUN = """
 UPDATE runs SET state = 'running', ended_us = NULL, host = :host, pid = :pid,
        started = :started, boot = :boot, epoch = epoch + 1, lap = lap + :laps, seen_us = {now}
-WHERE id = :id AND epoch = :epoch
+WHERE id = :id AND epoch = :epoch AND state <> 'pruned'
 """
 
 # Every write of an owner begins with one of these: no row, no right.
@@ -30,21 +39,16 @@ UPDATE runs SET state = :state, ended_us = {now}, host = NULL, pid = NULL, start
 WHERE id = :id AND epoch = :epoch AND host IS NOT NULL
 """
 
-RUN_NUMBER = "SELECT no FROM runs WHERE id = :id"
-OWNER_OF = "SELECT host, pid, epoch FROM runs WHERE id = :id"
-ADD_EVENTS = (
-    "INSERT INTO events (run, seq, at_us, kind, job, try, lap, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ADD_LINES = (
-    "INSERT INTO output (run, job, try, at_us, stream, text, lost) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-ANSWER = (
-    "UPDATE requests SET answer = :answer, answered_us = {now} WHERE id = :id AND answer IS NULL"
-)
+RUN_NUMBER = "SELECT no FROM runs WHERE id = :id AND state <> 'pruned'"
+OWNER_OF = "SELECT host, pid FROM runs WHERE id = :id AND state <> 'pruned'"
+ADD_EVENTS = Insert("events", ("run", "seq", "at_us", "kind", "job", "try", "lap", "body"))
+ADD_LINES = Insert("output", ("run", "job", "try", "at_us", "stream", "text", "lost"))
+ANSWER = """
+UPDATE requests SET answer = :answer, answered_us = {now}
+WHERE id = :id AND run = :run AND answer IS NULL
+"""
 ASK = """
-INSERT INTO requests (run, verb, args, who, at_us)
-VALUES (:run, :verb, :args, :who, :at_us) RETURNING id
+INSERT INTO requests (run, verb, args, who, at_us) VALUES (:run, :verb, :args, :who, :at_us)
 """
 REQUEST_COLUMNS = (
     "requests.id, runs.id, verb, args, who, at_us, answer"
@@ -67,7 +71,7 @@ LIST_RUNS = (
     f"SELECT {RUN_COLUMNS} FROM runs WHERE began_us < :before AND state <> 'pruned'"
     " ORDER BY began_us DESC, no DESC LIMIT :limit"
 )
-PLAN = "SELECT plan FROM runs WHERE id = :id"
+PLAN = "SELECT plan FROM runs WHERE id = :id AND state <> 'pruned'"
 JOURNAL = (
     "SELECT seq, kind, at_us, job, try, body FROM events"
     " WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit"
@@ -81,16 +85,23 @@ OUTPUT_OF_JOB = (
     " WHERE run = :run AND id > :after AND job = :job ORDER BY id LIMIT :limit"
 )
 
-PRUNABLE = """
+# A run is forgotten in steps, so that no step keeps other writers waiting for long: once it is
+# marked nobody sees it any more, and what a prune that died left over the next one deletes.
+_OVER = "host IS NULL AND ended_us < :before AND state IN ('succeeded', 'failed', 'cancelled')"
+PRUNABLE = f"""
 SELECT no FROM runs
-WHERE ended_us < :before AND host IS NULL
-      AND state IN ('succeeded', 'failed', 'cancelled')
-      AND no NOT IN (SELECT no FROM runs ORDER BY began_us DESC, no DESC LIMIT :keep)
-"""
-PRUNE = (
-    "UPDATE runs SET state = 'pruned' WHERE no = :no",
-    "DELETE FROM events WHERE run = :no",
-    "DELETE FROM output WHERE run = :no",
-    "DELETE FROM requests WHERE run = :no",
-    "DELETE FROM runs WHERE no = :no",
+WHERE {_OVER} AND no NOT IN (
+    SELECT no FROM runs WHERE state <> 'pruned' ORDER BY began_us DESC, no DESC LIMIT :keep
 )
+"""
+MARK_PRUNED = f"UPDATE runs SET state = 'pruned' WHERE no = :no AND {_OVER}"
+PRUNED = "SELECT no FROM runs WHERE state = 'pruned'"
+FORGET_SOME = (
+    "DELETE FROM events WHERE run = :no AND seq IN"
+    " (SELECT seq FROM events WHERE run = :no ORDER BY seq LIMIT :limit)",
+    "DELETE FROM output WHERE id IN"
+    " (SELECT id FROM output WHERE run = :no ORDER BY id LIMIT :limit)",
+    "DELETE FROM requests WHERE id IN"
+    " (SELECT id FROM requests WHERE run = :no ORDER BY id LIMIT :limit)",
+)
+FORGET_RUN = "DELETE FROM runs WHERE no = :no AND state = 'pruned'"

@@ -15,6 +15,7 @@ from headway.jobs.job import Job, NodeSpec, Rules, kind_of
 
 FORMAT = 1
 BACKOFFS = ("fixed", "exponential")
+ON_FAILURE = ("go on", "stop")
 ON_LOST = ("ask", "rerun", "fail")
 _POLICY_NAMES = frozenset(
     "TRIES RETRY_DELAY TIMEOUT BACKOFF RETRY_ON ON_LOST TAGS Check Run Cleanup".split()
@@ -109,20 +110,19 @@ class Plan:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        numbers: dict[int, int] = {}
-        distinct: list[Rules] = []
+        numbers: dict[Rules, int] = {}
+        by_id: dict[int, int] = {}  # to hash each object once
         of: list[int] = []
         for rules in self.rules:
-            number = numbers.get(id(rules))
+            number = by_id.get(id(rules))
             if number is None:
-                number = numbers[id(rules)] = len(distinct)
-                distinct.append(rules)
+                number = by_id[id(rules)] = numbers.setdefault(rules, len(numbers))
             of.append(number)
         return json.dumps(
             {
                 "format": FORMAT,
                 "policy": self.policy._asdict(),
-                "rules": [rules._asdict() for rules in distinct],
+                "rules": [rules._asdict() for rules in numbers],
                 "names": self.names,
                 "refs": self.refs,
                 "needs": self.needs,
@@ -205,8 +205,7 @@ def compile_jobs(root: Any, policy: Policy | None = None) -> Compiled:
     Raises: DefinitionError.
     """
     policy = policy or Policy()
-    _require_tries("default_tries", policy.default_tries)
-    _require_delay("default_retry_delay", policy.default_retry_delay_s)
+    _require_sound(policy)
     rules_of = _RulesOf(policy)
     names: list[str] = []
     needs: list[tuple[int, ...]] = []
@@ -221,7 +220,10 @@ def compile_jobs(root: Any, policy: Policy | None = None) -> Compiled:
         if item is closing:
             item, deps, name, rule = opened.pop()
         else:
-            known = keys.get(item)
+            try:
+                known = keys.get(item)
+            except TypeError:  # cannot be hashed: a list within DEPS
+                raise DefinitionError(_no_job(item, opened[-1][2] if opened else None)) from None
             if known is not None:
                 if known < 0:
                     raise DefinitionError(_cycle(item, [entry[0] for entry in opened]))
@@ -254,6 +256,14 @@ def compile_jobs(root: Any, policy: Policy | None = None) -> Compiled:
         raise DefinitionError(_collision(names, definitions))
     plan = Plan(names, definitions, needs, rules, policy)
     return Compiled(plan, definitions, rules_of.looks)
+
+
+def _require_sound(policy: Policy) -> None:
+    _require_count("default_tries", policy.default_tries)
+    _require_delay("default_retry_delay", policy.default_retry_delay_s)
+    _require_one_of("on_failure", policy.on_failure, ON_FAILURE)
+    for tag, limit in policy.limits.items():
+        _require_count(f"the limit of the tag {tag!r}", limit)
 
 
 def _no_job(item: Any, needed_by: str | None) -> str:
@@ -301,9 +311,11 @@ class _RulesOf:
         kind = kind_of(cls)
         tries = self._policy.default_tries if cls.TRIES is None else cls.TRIES
         delay = self._policy.default_retry_delay_s if cls.RETRY_DELAY is None else cls.RETRY_DELAY
-        _require_tries(f"{name}.TRIES", tries)
+        _require_count(f"{name}.TRIES", tries)
         _require_delay(f"{name}.RETRY_DELAY", delay)
-        if cls.TIMEOUT is not None and not (_is_number(cls.TIMEOUT) and cls.TIMEOUT > 0):
+        if cls.TIMEOUT is not None and not (
+            _is_number(cls.TIMEOUT) and 0 < cls.TIMEOUT < float("inf")
+        ):
             raise DefinitionError(
                 f"{name}.TIMEOUT is {cls.TIMEOUT!r}: it must be a number of seconds above 0,"
                 " or None for no bound"
@@ -353,6 +365,12 @@ def _deps(item: Any, wanted: Any) -> tuple[Any, ...]:
             f"{name}.DEPS is {_shown(wanted)}, which cannot be iterated:"
             " write a tuple or list of job classes"
         ) from None
+    if iter(wanted) is wanted:
+        # The next plan made of the same class would find it empty.
+        raise DefinitionError(
+            f"{name}.DEPS is {_shown(wanted)}, which can be walked through only once:"
+            " write a tuple or list of job classes"
+        )
     if isinstance(wanted, (set, frozenset)):
         # A set has no order of its own; the same plan must come out every time.
         deps = tuple(sorted(deps, key=lambda dep: getattr(dep, "__name__", str(dep))))
@@ -394,7 +412,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
 
 
-def _require_tries(where: str, value: Any) -> None:
+def _require_count(where: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DefinitionError(f"{where} is {value!r}: it must be a whole number of 1 or more")
 
@@ -421,6 +439,7 @@ def _require_exceptions(name: str, value: Any) -> None:
 
 
 def _tags(name: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(tag, str) for tag in value):
+    tags = None if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if tags is None or not all(isinstance(tag, str) for tag in tags):
         raise DefinitionError(f"{name}.TAGS is {value!r}: it must be a tuple of texts")
-    return tuple(dict.fromkeys(value))
+    return tuple(dict.fromkeys(tags))

@@ -19,7 +19,7 @@ States of a node:
                             ^                  |
                             |               WAITING (a try failed, tries are left)
                             +---- started -----+
-    IN_DOUBT --settled--> REPAIRED | FAILED | PENDING
+    IN_DOUBT --settled--> REPAIRED | FAILED | PENDING (its try counts no more)
 
 BLOCKED and CANCELLED are derived when asked for: see ``states_shown``. All other news is Ignored.
 
@@ -30,28 +30,24 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from headway.jobs.events import Event, RunCancelled, RunRetried, Settled, TryEnded
+from headway.jobs.events import Event
 from headway.jobs.job import Rules
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
+from headway.jobs.standing import (
+    LOST,
+    SETTLED,
+    STATE_OF,
+    SUCCEEDED,
+    Standing,
+    states_shown,
+    when_stopped,
+)
 from headway.jobs.states import JobState
 
 LONGEST_BACKOFF_S = 3600.0
 _PENDING, _RUNNING, _WAITING = JobState.PENDING, JobState.RUNNING, JobState.WAITING
 _PASSED, _REPAIRED = Ending.PASSED, Ending.REPAIRED
-_SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
-_LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)
-_SETTLED = {
-    "done": JobState.REPAIRED,
-    "again": JobState.PENDING,
-    "failed": JobState.FAILED,
-}
-_STATE_OF = {
-    Ending.PASSED: JobState.PASSED,
-    Ending.REPAIRED: JobState.REPAIRED,
-    Ending.IN_DOUBT: JobState.IN_DOUBT,
-    Ending.OVERDUE: JobState.OVERDUE,
-}
 
 
 class Ignored(NamedTuple):
@@ -101,7 +97,7 @@ class Schedule:
         self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
         for key in self._finally:
             self._missing[key] += 1  # the end of all the rest
-        self._fill()
+        self._fill(anew=states is None and only is None)
         self._open_finally()
 
     @classmethod
@@ -119,33 +115,16 @@ class Schedule:
         A try whose end was never written is not counted; its job is asked again, under the same
         number. ``now`` (the schedule's clock) and ``at_us`` (the journal's) are one moment.
         """
-        states = [_PENDING] * len(plan)
-        tries = [0] * len(plan)
-        due: dict[int, float] = {}
+        standing = Standing(plan)
         for event in events:
-            if isinstance(event, TryEnded):
-                key, rules = event.key, plan.rules[event.key]
-                tries[key] += 1
-                if event.ending is not Ending.FAILED:
-                    states[key] = _STATE_OF[event.ending]
-                elif event.final or tries[key] >= rules.tries:
-                    states[key] = JobState.FAILED
-                else:
-                    states[key] = _WAITING
-                    # The clock may have been set meanwhile: nothing waits longer than its delay.
-                    waited_s = max(0.0, (at_us - event.at_us) / 1e6)
-                    due[key] = now + max(0.0, _delay_s(rules, tries[key], chance) - waited_s)
-            elif isinstance(event, Settled):
-                if states[event.key] is JobState.IN_DOUBT:
-                    states[event.key] = _SETTLED[event.how]
-            elif isinstance(event, RunRetried):
-                for key in event.keys:
-                    states[key] = _PENDING
-                    tries[key] = 0
-                    due.pop(key, None)
-            elif isinstance(event, RunCancelled):
-                continue
-        return cls(plan, chance, states=states, tries=tries, due=due)
+            standing.apply(event)
+        due: dict[int, float] = {}
+        for key, ended_us in standing.ended_us.items():
+            # The clock may have been set meanwhile: nothing waits longer than its delay.
+            waited_s = max(0.0, (at_us - ended_us) / 1e6)
+            delay_s = _delay_s(plan.rules[key], standing.tries[key], chance)
+            due[key] = now + max(0.0, delay_s - waited_s)
+        return cls(plan, chance, states=standing.states, tries=standing.tries, due=due)
 
     def ready(self, now: float) -> int | None:
         """The job that may start now and comes first, or None."""
@@ -185,7 +164,7 @@ class Schedule:
         """Whether every job that was asked for succeeded."""
         wanted = range(len(self.states)) if self._only is None else self._only
         states = self.states
-        return all([states[key] in _SUCCEEDED for key in wanted])
+        return all([states[key] in SUCCEEDED for key in wanted])
 
     def started(self, key: int, now: float) -> Ignored | None:
         """A try of the job that ``ready`` has just named has begun."""
@@ -214,34 +193,37 @@ class Schedule:
         if self._limits:
             self._release(key)
         if ending is _PASSED or ending is _REPAIRED:
-            return self._succeed(key, _STATE_OF[ending])
+            # Not looked up in STATE_OF: an enum's hash is worked out in Python.
+            return self._succeed(key, JobState.PASSED if ending is _PASSED else JobState.REPAIRED)
         rules = self.plan.rules[key]
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
             state = self.states[key] = _WAITING
             due = self.waits_until[key] = now + _delay_s(rules, self.tries[key], self._chance)
             if self.cancelled or (self._stopped and not rules.finally_):
-                state = self._shown_when_stopped(state)
+                state = when_stopped(state, cancelled=self.cancelled)
             else:
                 heappush(self._late, (due, key, self._round + 1))
         else:
-            state = self.states[key] = _STATE_OF.get(ending, JobState.FAILED)
-            if self._stops and state in _LOST and not rules.finally_:
+            state = self.states[key] = STATE_OF.get(ending, JobState.FAILED)
+            if self._stops and state in LOST and not rules.finally_:
                 self._stop()
         self._open_finally()
         return state
 
     def settled(self, key: int, how: str) -> JobState | Ignored:
         """A person answered for a job in doubt: 'done', 'again' or 'failed'."""
-        state = _SETTLED.get(how)
+        state = SETTLED.get(how)
         if not 0 <= key < len(self.states) or self.states[key] is not JobState.IN_DOUBT:
             return self._foreign(key, "was settled")
         if state is None:
             return Ignored(f"{self.plan.names[key]} was settled as {how!r}, which means nothing")
         self.states[key] = state
+        if state is _PENDING:
+            self.tries[key] -= 1  # as if it had not been
         lifted = self._stopped and not self.cancelled and not self._has_lost()
         if lifted:
             self._stopped = False
-        if state in _SUCCEEDED:
+        if state in SUCCEEDED:
             self._succeed(key, state)
         elif state is _PENDING:
             self._startable(key)
@@ -256,28 +238,8 @@ class Schedule:
         self._stop()
 
     def states_shown(self) -> list[JobState]:
-        """By key, where each job stands, told for a reader.
-
-        A job that waits for one that failed is blocked; one that could not start any more
-        because the run was cancelled is cancelled.
-        """
-        shown = list(self.states)
-        hopeless = (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED, JobState.CANCELLED)
-        for key, state in enumerate(shown):
-            if state is _PENDING or state is _WAITING:
-                if self.cancelled:
-                    shown[key] = JobState.CANCELLED
-                elif any(shown[need] in hopeless for need in self.plan.needs[key]):
-                    shown[key] = JobState.BLOCKED
-                elif self._stopped and not self.plan.rules[key].finally_:
-                    shown[key] = self._shown_when_stopped(state)
-        return shown
-
-    def _shown_when_stopped(self, state: JobState) -> JobState:
-        """Where a job stands for a reader, that would start if the run had not been stopped."""
-        if self.cancelled:
-            return JobState.CANCELLED
-        return JobState.FAILED if state is _WAITING else JobState.BLOCKED
+        """By key, where each job stands, told for a reader."""
+        return states_shown(self.plan, self.states, cancelled=self.cancelled, stopped=self._stopped)
 
     def _foreign(self, key: int, what: str) -> Ignored:
         if not 0 <= key < len(self.states):
@@ -286,14 +248,17 @@ class Schedule:
 
     def _has_lost(self) -> bool:
         rules = self.plan.rules
-        return any(s in _LOST and not rules[key].finally_ for key, s in enumerate(self.states))
+        return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
 
-    def _fill(self) -> None:
-        """Gather anew what may start."""
+    def _fill(self, *, anew: bool = False) -> None:
+        """Gather what may start. ``anew``: nothing has been started yet, and all is wanted."""
         self._due, self._next, self._late, self._parked = [], [], [], {}
-        for key, missing in enumerate(self._missing):
-            if not missing:
-                self._startable(key)
+        free = [key for key, missing in enumerate(self._missing) if not missing]
+        if anew:
+            self._due = free  # in order, and so a heap
+            return
+        for key in free:
+            self._startable(key)
 
     def _succeed(self, key: int, state: JobState) -> JobState:
         self.states[key] = state
@@ -312,7 +277,7 @@ class Schedule:
         """By key: how many of what it needs have not succeeded."""
         missing = list(map(len, self.plan.needs))
         for key, state in enumerate(self.states):
-            if state is not _PENDING and state in _SUCCEEDED:
+            if state is not _PENDING and state in SUCCEEDED:
                 for dependent in self._dependents[key] or ():
                     missing[dependent] -= 1
         return missing

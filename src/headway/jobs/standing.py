@@ -30,7 +30,8 @@ SETTLED = {"done": JobState.REPAIRED, "again": JobState.PENDING, "failed": JobSt
 class Standing:
     """Where each job stands after the events applied so far.
 
-    A try whose end was never written is not counted: its job stands as it did before it.
+    A try whose end was never written is not counted: its job stands as it did before it. Nor is
+    one in doubt that somebody wants made again.
     """
 
     __slots__ = ("cancelled", "counts", "ended", "ended_us", "plan", "states", "tries")
@@ -49,8 +50,7 @@ class Standing:
         if isinstance(event, TryEnded):
             self._try_ended(event)
         elif isinstance(event, Settled):
-            if self.states[event.key] is JobState.IN_DOUBT:
-                self._set(event.key, SETTLED[event.how])
+            self._settled(event.key, event.how)
         elif isinstance(event, RunRetried):
             self.cancelled, self.ended = False, None
             for key in event.keys:
@@ -66,6 +66,12 @@ class Standing:
         elif isinstance(event, RunEnded):
             self.ended = event.state
             self.cancelled = self.cancelled or event.state is RunState.CANCELLED
+
+    def _settled(self, key: int, how: str) -> None:
+        if self.states[key] is JobState.IN_DOUBT:
+            self._set(key, SETTLED[how])
+            if how == "again":
+                self.tries[key] -= 1
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key
@@ -87,8 +93,10 @@ class Standing:
     @property
     def stopped(self) -> bool:
         """Whether the plan's policy starts nothing new, because a job was lost."""
-        stops = self.plan.policy.on_failure == "stop"
-        return stops and any(state in LOST for state in self.states)
+        if self.plan.policy.on_failure != "stop":
+            return False
+        rules = self.plan.rules
+        return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
 
 
 def states_shown(
@@ -100,13 +108,20 @@ def states_shown(
     the run was cancelled is cancelled.
     """
     shown = list(states)
+    rules = plan.rules
     for key, state in enumerate(shown):
         if state is JobState.PENDING or state is JobState.WAITING:
             if cancelled:
                 shown[key] = JobState.CANCELLED
             elif any(shown[need] in HOPELESS for need in plan.needs[key]):
                 shown[key] = JobState.BLOCKED
-            elif stopped and not plan.rules[key].finally_:
-                waits = state is JobState.WAITING
-                shown[key] = JobState.FAILED if waits else JobState.BLOCKED
+            elif stopped and not rules[key].finally_:
+                shown[key] = when_stopped(state, cancelled=cancelled)
     return shown
+
+
+def when_stopped(state: JobState, *, cancelled: bool) -> JobState:
+    """Where a job stands for a reader, that would start if the run had not been stopped."""
+    if cancelled:
+        return JobState.CANCELLED
+    return JobState.FAILED if state is JobState.WAITING else JobState.BLOCKED

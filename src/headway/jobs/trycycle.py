@@ -88,7 +88,8 @@ def carry_out(
         if watcher.watches_phases:
             watcher.phase_ended(job, Phase.CHECK, NO_CHECK)
     if not act:
-        return Outcome(Ending.FAILED, failure=failure, shared=shared.changes())
+        # Nothing was done that another try could find done.
+        return Outcome(Ending.FAILED, failure=failure, final=True, shared=shared.changes())
     return _beyond_check(
         job, rules, shared, args, kwargs, watcher, explain, following, phase, failure
     )
@@ -140,6 +141,8 @@ def _beyond_check(
             watcher.phase_ended(job, phase, failure)
             if following is NEXT_RUNONLY:
                 watcher.phase_ended(job, Phase.RECHECK, failure)
+        if phase is Phase.RUN and failure is not None and following is not NEXT_RUNONLY:
+            _tell_of(job, failure)
         step = following[phase, failure is None]
     return Outcome(
         step,
@@ -152,6 +155,13 @@ def _beyond_check(
         storage=storage_of(job) if executed and rules.has_cleanup else None,
         job=job if executed and rules.has_cleanup else None,
     )
+
+
+def _tell_of(job: Job, failure: Failure) -> None:
+    """The failure of Run decides nothing, but often it is why the Recheck fails."""
+    if job._tools is not None:
+        text = failure.message.strip()
+        job.output.error("Run raised %s%s", failure.type, f": {text}" if text else "")
 
 
 def storage_of(job: Job) -> Changes | None:

@@ -19,7 +19,7 @@ def svg(graph: Graph, *, full: bool = False) -> str:
 
 
 def png(graph: Graph, *, full: bool = False) -> bytes:
-    """The graph as a PNG file: what `svg` draws, at most 16 million pixels of it.
+    """The graph as a PNG file: what `svg` draws, at most 12 million pixels of it.
 
     Raises:
         Unavailable: the extra headway[png] is not installed.

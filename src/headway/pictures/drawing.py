@@ -7,22 +7,16 @@ from itertools import chain
 
 from headway.jobs.states import JobState, Verdict
 from headway.pictures.boxes import Block, blocks_of
+from headway.pictures.faces import BADGE, Face, Grid, face_of
 from headway.pictures.graph import Graph
 from headway.pictures.labels import clipped, lines_of, shown, width_px
-from headway.pictures.layered import Placed
 from headway.pictures.looks import EDGE, EDGE_TROUBLE, TROUBLE
-from headway.pictures.paths import Path, Point
+from headway.pictures.paths import Path, Placed, Point
 from headway.pictures.placing import manner_of, place
 
-NAME_PX, DETAIL_PX, TITLE_PX, LEGEND_PX = 13.5, 11.5, 19.0, 12.5  # sizes of type
-NAME_LINE, DETAIL_LINE, TITLE_LINE = 17.0, 15.0, 26.0  # px from one line to the next
+TITLE_PX, LEGEND_PX = 19.0, 12.5  # sizes of type
+TITLE_LINE = 26.0  # px from one line to the next
 MARGIN = 28.0
-PAD_X, PAD_Y = 12.0, 9.0  # px between a box's border and its text
-BADGE = 24.0  # px the badge takes at the left of a box
-STACK = 4.0  # px by which the shadow of a box with a count sticks out
-_WIDEST_NAME, _WIDEST_DETAIL = 180.0, 216.0
-BOLDER = 1.12  # how much wider semibold text is
-_PANEL_PAD, _PANEL_GAP = 14.0, 12.0
 _LEGEND_LINE, _LEGEND_GAP = 26.0, 22.0
 _NARROWEST = 420.0
 _LARGE = 2400.0  # px; larger pictures have a larger heading, to be read when they are shrunk
@@ -92,20 +86,10 @@ class Drawing:
     remark: str = ""  # stands in the lower margin
 
 
-@dataclass(frozen=True, slots=True)
-class _Face:
-    """A box before it has its place."""
-
-    name: tuple[str, ...]
-    detail: tuple[str, ...]
-    width: float
-    height: float
-
-
 def drawing_of(graph: Graph, *, full: bool) -> Drawing:
     """Lays out a graph. Same graph, same drawing."""
     blocks = blocks_of(graph, full=full)
-    faces = [[_face(graph, keys) for keys in block.boxes] for block in blocks]
+    faces = [[face_of(graph, keys) for keys in block.boxes] for block in blocks]
     grids, placed = _placed(blocks, faces)
     boxes, panels = [], []
     for block, block_faces, grid, corner in zip(blocks, faces, grids, placed.corners, strict=True):
@@ -117,13 +101,11 @@ def drawing_of(graph: Graph, *, full: bool) -> Drawing:
     return _framed(graph, boxes, panels, lines, placed)
 
 
-def _placed(
-    blocks: Sequence[Block], faces: Sequence[Sequence[_Face]]
-) -> tuple[list["_Grid"], Placed]:
+def _placed(blocks: Sequence[Block], faces: Sequence[Sequence[Face]]) -> tuple[list[Grid], Placed]:
     if not blocks:
         return [], Placed((), ())
     needs = [block.needs for block in blocks]
-    grids = [_Grid.of(block_faces) for block_faces in faces]
+    grids = [Grid.of(block_faces) for block_faces in faces]
     manner = manner_of(needs, [grid.size for grid in grids])
     if manner.even:
         widest = max((grid.box[0] for grid in grids if not grid.pad), default=0.0)
@@ -131,72 +113,7 @@ def _placed(
     return grids, place(manner, needs, [grid.size for grid in grids])
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """How the boxes of a block stand: alone, or in rows and columns of equals within a panel."""
-
-    size: Point
-    box: Point
-    columns: int
-    pad: float
-
-    @classmethod
-    def of(cls, faces: Sequence[_Face]) -> "_Grid":
-        width = max(face.width for face in faces)
-        height = max(face.height for face in faces)
-        if len(faces) == 1:
-            return cls((width, height), (width, height), 1, 0.0)
-        wide, tall = width + _PANEL_GAP, height + _PANEL_GAP
-        columns = min(len(faces), max(1, round((1.6 * len(faces) * tall / wide) ** 0.5)))
-        rows = -(-len(faces) // columns)
-        columns = -(-len(faces) // rows)
-        frame = 2 * _PANEL_PAD - _PANEL_GAP
-        return cls(
-            (columns * wide + frame, rows * tall + frame), (width, height), columns, _PANEL_PAD
-        )
-
-    def widened(self, width: float) -> "_Grid":
-        """The same single box, wider."""
-        size = (width, self.size[1])
-        return _Grid(size, size, 1, 0.0)
-
-    def corner(self, at: int, corner: Point) -> Point:
-        """Upper left corner of a box of the block that has its own corner there."""
-        row, column = divmod(at, self.columns)
-        return (
-            corner[0] + self.pad + column * (self.box[0] + _PANEL_GAP),
-            corner[1] + self.pad + row * (self.box[1] + _PANEL_GAP),
-        )
-
-
-def _face(graph: Graph, keys: Sequence[int]) -> _Face:
-    first, count = keys[0], len(keys)
-    name = lines_of(shown(graph.names[first]), NAME_PX, _WIDEST_NAME, 3)
-    detail = [str(graph.states[first])]
-    if count > 1:
-        name = (*name, f"and {count - 1:,} more")
-    elif note := shown(graph.note(first)):
-        joined = f"{detail[0]} · {note}"
-        if width_px(joined, DETAIL_PX) <= _WIDEST_DETAIL:
-            detail = [joined]
-        else:
-            detail += lines_of(note, DETAIL_PX, _WIDEST_DETAIL, 2)
-    text = max(
-        *(width_px(line, NAME_PX) * BOLDER for line in name),
-        width_px(detail[0], DETAIL_PX) * BOLDER,
-        *(width_px(line, DETAIL_PX) for line in detail[1:]),
-    )
-    tall = len(name) * NAME_LINE + len(detail) * DETAIL_LINE
-    stack = STACK if count > 1 else 0.0
-    return _Face(
-        name,
-        tuple(detail),
-        float(round(BADGE + text + 2 * PAD_X + stack)),
-        round(tall + 2 * PAD_Y + stack),
-    )
-
-
-def _box(graph: Graph, keys: tuple[int, ...], face: _Face, corner: Point, size: Point) -> Box:
+def _box(graph: Graph, keys: tuple[int, ...], face: Face, corner: Point, size: Point) -> Box:
     state = graph.states[keys[0]]
     if len(keys) == 1:
         note = shown(graph.note(keys[0]))

@@ -6,16 +6,16 @@ pass through, which `disentangles` works out beforehand.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from headway.pictures.paths import Path, Point, curved, rounded, turned
+from headway.pictures.layers import LANE_GAP, LAYER_GAP, NODE_GAP, Shape
+from headway.pictures.paths import Placed, Point, curved, rounded, turned
 
-NODE_GAP = 26.0  # px between neighbours in a layer
-LAYER_GAP = 58.0  # px between layers
-_WIDER_GAP = 74.0  # the same where layers go to the right: lines have more to climb
-_LANE_GAP = 12.0  # px a line takes that passes through a layer
+_WIDER_GAP = 74.0  # px between layers that go to the right: lines have more to climb
+_INSET = 10.0  # px between a box's corner and the nearest line
+_SLACK = 1.5  # px by which graphlay's runs may be out of plumb
+_STUB = 14.0  # px that a line which was moved along a border still runs straight
 
 _ROUTING = {"port_relax_rounds": 0, "overlap_repair_rounds": 0}
 _CAREFUL: dict[str, Any] = {"tuning": {"routing": _ROUTING}}
@@ -43,80 +43,6 @@ _QUICK: dict[str, Any] = {
 _WRAPPED = {"max_rows": 100, "min_gain": 1.1, "max_cut_edges": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where blocks and lines are, in pixels; paths come in the order of blocks and their needs."""
-
-    corners: tuple[Point, ...]  # upper left
-    paths: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What can be told of a drawing before it is made."""
-
-    needs: int
-    passed: int  # layers that lines pass through, added up
-    down: Point  # width and height in px if layers go down
-    across: Point  # the same if they go to the right
-
-
-def shape_of(needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Shape:
-    """Estimates a drawing from longest paths. Linear in blocks and needs."""
-    layers = layers_of(needs)
-    count = max(layers) + 2
-    widths, heights = [0.0] * count, [0.0] * count
-    thickest, tallest = [0.0] * count, [0.0] * count
-    for layer, (width, height) in zip(layers, sizes, strict=True):
-        widths[layer] += width + NODE_GAP
-        heights[layer] += height + NODE_GAP
-        thickest[layer] = max(thickest[layer], width + LAYER_GAP)
-        tallest[layer] = max(tallest[layer], height + LAYER_GAP)
-    passing, total = [0] * (count + 1), 0
-    for block, needed in enumerate(needs):
-        for other in needed:
-            total += layers[other] - layers[block] - 1
-            passing[layers[block] + 1] += 1
-            passing[layers[other]] -= 1
-    lanes = 0.0
-    for layer in range(count):
-        passing[layer] += passing[layer - 1] if layer else 0
-        lanes = passing[layer] * _LANE_GAP
-        widths[layer] += lanes
-        heights[layer] += lanes
-    return Shape(
-        needs=sum(map(len, needs)),
-        passed=total,
-        down=(max(widths), sum(tallest)),
-        across=(sum(thickest), max(heights)),
-    )
-
-
-def layers_of(needs: Sequence[Sequence[int]]) -> list[int]:
-    """For each block its layer, 0 on top.
-
-    As far down as its longest chain of dependents asks; further down, right above what it
-    needs, if that shortens more lines than it lengthens.
-    """
-    layers, dependents = [0] * len(needs), [0] * len(needs)
-    for block in range(len(needs) - 1, -1, -1):
-        for other in needs[block]:
-            layers[other] = max(layers[other], layers[block] + 1)
-            dependents[other] += 1
-    for block, needed in enumerate(needs):
-        if len(needed) > dependents[block]:
-            layers[block] = min(layers[other] for other in needed) - 1
-    return layers
-
-
-def disentangles(shape: Shape, blocks: int) -> bool:
-    """Whether layers show the graph well, within the time a reader waits.
-
-    Where many more lines pass by than blocks stand, layers become a picture of lines.
-    """
-    return shape.passed <= 4 * blocks and shape.needs <= 12_000
-
-
 def place_layered(
     needs: Sequence[Sequence[int]],
     sizes: Sequence[Point],
@@ -125,16 +51,56 @@ def place_layered(
     across: bool,
     wrapped: bool,
 ) -> Placed:
-    """Lays out blocks of the given sizes. `wrapped` breaks a long drawing into columns."""
+    """Lays out blocks of the given sizes: layers go down, or to the right if `across`.
+
+    `wrapped` breaks a long drawing into columns.
+    """
+    if across:
+        turned_sizes = [(height, width) for width, height in sizes]
+        placed = _placed(needs, turned_sizes, _options(shape, layer_gap=_WIDER_GAP))
+        corners = tuple((y, x) for x, y in placed.corners)
+        return Placed(corners, tuple(turned(path) for path in placed.paths))
+    return _placed(needs, sizes, _options(shape, wrapped=wrapped))
+
+
+def _placed(
+    needs: Sequence[Sequence[int]], sizes: Sequence[Point], options: dict[str, Any]
+) -> Placed:
+    """Lays out blocks in layers that go down."""
     import graphlay
 
+    layout = graphlay.layout(_request(needs, sizes), options=options)
+    corners: list[Point] = []
+    bands: dict[int, Point] = {}
+    for node, (width, height) in zip(layout.nodes, sizes, strict=True):
+        center, rank = node["center"], node["rank"]
+        left, top = center["x"] - width / 2, center["y"] - height / 2
+        corners.append((left, top))
+        if rank is not None:  # None is joined to nothing and stands apart from all layers
+            highest, lowest = bands.get(rank, (top, top + height))
+            bands[rank] = (min(highest, top), max(lowest, top + height))
+    gaps = _gaps([bands[rank] for rank in sorted(bands)])
+    ends = ((block, other) for block, needed in enumerate(needs) for other in needed)
+    paths = []
+    for edge, (block, other) in zip(layout.edges, ends, strict=True):
+        route = _squared([(point["x"], point["y"]) for point in edge["points"]])
+        route = _landed(route, corners[other][1], corners[other][0], sizes[other][0])
+        bottom = corners[block][1] + sizes[block][1]
+        route = _landed(route[::-1], bottom, corners[block][0], sizes[block][0])[::-1]
+        paths.append(rounded(route) if "wrap" in options else curved(route, gaps))
+    return Placed(tuple(corners), tuple(paths))
+
+
+def _options(
+    shape: Shape, *, wrapped: bool = False, layer_gap: float = LAYER_GAP
+) -> dict[str, Any]:
     options: dict[str, Any] = {
         "effort": "fast",
-        "direction": "leftright" if across else "topbottom",
+        "direction": "topbottom",
         "spacing": {
-            "layer_gap": _WIDER_GAP if across else LAYER_GAP,
+            "layer_gap": layer_gap,
             "node_gap": NODE_GAP,
-            "dummy_gap": _LANE_GAP,
+            "dummy_gap": LANE_GAP,
             "isolated_gap": NODE_GAP,
             "port_gap": 14.0,
         },
@@ -145,28 +111,35 @@ def place_layered(
     if wrapped:
         options["wrap"] = {"viewport_aspect": 1.5}
         options["tuning"] = options["tuning"] | {"wrap": _WRAPPED}
-    layout = graphlay.layout(_request(needs, sizes), options=options)
-    corners: list[Point] = []
-    bands: dict[int, Point] = {}
-    for node, (width, height) in zip(layout.nodes, sizes, strict=True):
-        center, rank = node["center"], node["rank"]
-        corners.append((center["x"] - width / 2, center["y"] - height / 2))
-        if rank is None:  # joined to nothing: stands apart from all layers
-            continue
-        start, end = (center["x"], width) if across else (center["y"], height)
-        top, bottom = bands.get(rank, (start, start))
-        bands[rank] = (min(top, start - end / 2), max(bottom, start + end / 2))
-    gaps = _gaps([bands[rank] for rank in sorted(bands)])
-    paths = []
-    for edge in layout.edges:
-        points = [(point["x"], point["y"]) for point in edge["points"]]
-        if wrapped:
-            paths.append(rounded(points))
-        elif across:
-            paths.append(turned(curved([(y, x) for x, y in points], gaps)))
+    return options
+
+
+def _squared(points: list[Point]) -> list[Point]:
+    """The route with runs that are upright or level but for a pixel made exactly so."""
+    route = points[:1]
+    for x, y in points[1:]:
+        before_x, before_y = route[-1]
+        if abs(x - before_x) < _SLACK:
+            route.append((before_x, y))
+        elif abs(y - before_y) < _SLACK:
+            route.append((x, before_y))
         else:
-            paths.append(curved(points, gaps))
-    return Placed(tuple(corners), tuple(paths))
+            route.append((x, y))
+    return route
+
+
+def _landed(route: list[Point], border: float, left: float, width: float) -> list[Point]:
+    """The route with its end on the border, and moved along it to where a rounded box has one.
+
+    With more lines than fit beside one another, graphlay lets some end at the very corner.
+    """
+    inset = min(_INSET, width / 4)
+    x, y = route[-1]
+    landed = min(max(x, left + inset), left + width - inset)
+    if landed == x:
+        return [*route[:-1], (x, border)]
+    turn = border + (_STUB if route[-2][1] > y else -_STUB)
+    return [*route[:-1], (x, turn), (landed, turn), (landed, border)]
 
 
 def _request(needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> dict[str, Any]:

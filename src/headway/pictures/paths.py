@@ -6,12 +6,21 @@ A path is a tuple of steps. The first is a point; each further one is a straight
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 Point = tuple[float, float]
 Path = tuple[tuple[float, ...], ...]
 
 _CORNER = 8.0  # px, radius where a line turns
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where blocks and lines are, in pixels; paths come in the order of blocks and their needs."""
+
+    corners: tuple[Point, ...]  # upper left
+    paths: tuple[Path, ...]
 
 
 def turned(path: Path) -> Path:
@@ -81,6 +90,12 @@ def written(path: Path) -> str:
     for at, step in enumerate(path):
         parts.append(("M" if at == 0 else letters[len(step)]) + " ".join(map(number, step)))
     return "".join(parts)
+
+
+def length_px(path: Path) -> float:
+    """About how long the path is: it runs along its sides, not across."""
+    ends = [step[-2:] for step in path]
+    return sum(abs(x - to_x) + abs(y - to_y) for (x, y), (to_x, to_y) in pairwise(ends))
 
 
 def number(value: float) -> str:

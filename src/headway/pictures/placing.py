@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headway.pictures.layered import Placed, Shape, disentangles, place_layered, shape_of
-from headway.pictures.paths import Point
+from headway.pictures.layered import place_layered
+from headway.pictures.layers import Shape, disentangles, shape_of
+from headway.pictures.paths import Placed, Point
 from headway.pictures.rows import place_rows
 
 _SCREEN = (1600.0, 1400.0)  # px that are comfortable to look at; scrolling down is easy
@@ -34,11 +35,11 @@ def manner_of(needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Manner:
     shape = shape_of(needs, sizes)
     if not disentangles(shape, len(sizes)):
         return Manner(shape, plain=True)
-    across = _screens(shape.across) * 1.3 < _screens(shape.down)
-    width, height = shape.across if across else shape.down
-    long, short = (width, height) if across else (height, width)
-    wrapped = _screens((width, height)) > 1.2 and long > 2.5 * short and not _has_loose(needs)
-    return Manner(shape, across=across, wrapped=wrapped)
+    if _screens(shape.across) * 1.3 < _screens(shape.down):
+        return Manner(shape, across=True)
+    width, height = shape.down
+    wrapped = _screens(shape.down) > 1.2 and height > 2.5 * width and not _has_loose(needs)
+    return Manner(shape, wrapped=wrapped)
 
 
 def place(manner: Manner, needs: Sequence[Sequence[int]], sizes: Sequence[Point]) -> Placed:

@@ -9,8 +9,8 @@ crosses a box. Linear but for sorting.
 import heapq
 from collections.abc import Sequence
 
-from headway.pictures.layered import LAYER_GAP, NODE_GAP, Placed, layers_of
-from headway.pictures.paths import Path, Point, curved, rounded
+from headway.pictures.layers import LAYER_GAP, NODE_GAP, layers_of
+from headway.pictures.paths import Path, Placed, Point, curved, rounded
 
 _LANE = 7.0  # px between lanes
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from headway.errors import Unavailable
 from headway.pictures.drawing import Drawing
+from headway.pictures.paths import length_px
 from headway.pictures.to_svg import svg_of
 
 _SHARP = 5_000_000  # pixels up to which a picture is drawn larger than life, at most twice
-_MOST = 16_000_000  # pixels; a larger picture is drawn smaller (rasterising takes 10 bytes each)
+_MOST = 12_000_000  # pixels; a larger picture is drawn smaller (rasterising takes 10 bytes each)
 _READABLE = 0.75  # below this share of its size a picture says that it was reduced
-_SMOOTH_LINES = 1500  # beyond as many lines, smoothing their edges would take seconds
+_SMOOTH_PX = 1_000_000  # length of all lines up to which smoothing their edges is quick
 _COVERED = re.compile("[\n -\u024f\u0370-\u03ff\u0400-\u045f\u2010-\u2026]*")
 _INSTALL = "PNG pictures need more packages: pip install 'headway[png]'"
 
@@ -39,7 +40,8 @@ def png_of(drawing: Drawing) -> bytes:
     if scale < _READABLE:
         remark = f"reduced to {scale:.0%} of its size; as SVG every name can be read"
         drawing = replace(drawing, remark=remark)
-    svg = svg_of(drawing, smooth_lines=len(drawing.lines) <= _SMOOTH_LINES)
+    length = sum(length_px(line.path) for line in drawing.lines)
+    svg = svg_of(drawing, smooth_lines=length <= _SMOOTH_PX)
     return bytes(
         resvg_py.svg_to_bytes(
             svg_string=svg,

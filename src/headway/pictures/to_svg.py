@@ -5,21 +5,23 @@ from math import hypot
 from xml.sax.saxutils import escape, quoteattr
 
 from headway.pictures.drawing import (
-    BADGE,
-    DETAIL_LINE,
-    DETAIL_PX,
     LEGEND_PX,
     MARGIN,
-    NAME_LINE,
-    NAME_PX,
-    PAD_X,
-    PAD_Y,
-    STACK,
     TITLE_LINE,
     TITLE_PX,
     Box,
     Drawing,
     Entry,
+)
+from headway.pictures.faces import (
+    BADGE,
+    DETAIL_LINE,
+    DETAIL_PX,
+    NAME_LINE,
+    NAME_PX,
+    PAD_X,
+    PAD_Y,
+    STACK,
 )
 from headway.pictures.looks import (
     BACKGROUND,

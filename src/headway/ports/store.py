@@ -84,10 +84,22 @@ class Request(NamedTuple):
     answer: str | None = None
 
 
+def storable(text: str) -> str:
+    """Text as every store keeps it: NUL and lone surrogates are escaped (\\x00, \\udc80)."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 class Store(Protocol):
     """Keeps runs, their journals, output and requests. Thread-safe.
 
-    Raises, in every method: Unavailable when the database does not answer.
+    A run's id is made of lower-case hex digits and is never used again. Text is kept as
+    ``storable`` has it, JSON as JSON has it.
+
+    Raises, in every method: Unavailable when the database does not answer (what ``append`` was to
+    write may then be there or not), Rejected for a run that is not there, Refused in a process
+    that was forked from the one that opened it.
     """
 
     @property
@@ -95,7 +107,7 @@ class Store(Protocol):
         """Where it is, for a reader; without password."""
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
-        """Store a run and its first event; its epoch, 1."""
+        """Store a run and its first event; its epoch, 1. Raises: Conflict for an id in use."""
 
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         """Become the owner of a run that stood at ``epoch``; the new epoch.
@@ -118,9 +130,12 @@ class Store(Protocol):
         """Write to a run's journal, in one transaction.
 
         ``state``: where the run stands now, if that changed; a state other than RUNNING also
-        gives up the ownership. ``lines``: output. ``answers``: (request, answer).
+        gives up the ownership. ``lines``: output. ``answers``: (request, answer); one that was
+        answered already keeps its answer.
 
-        Raises: Conflict when ``epoch`` is no longer the run's: somebody else owns it.
+        Raises: Conflict when ``epoch`` is no longer the run's (somebody else owns it, or nobody),
+        for a place in the journal that is taken, for a second end of a try and for a second
+        success of a job in one lap. Nothing is written then.
         """
 
     def beat(self, id: str, epoch: int) -> None:
@@ -132,7 +147,8 @@ class Store(Protocol):
     def asked(self, id: str) -> Sequence[Request]:
         """Requests that nobody has answered, oldest first."""
 
-    def request(self, number: int) -> Request | None: ...
+    def request(self, number: int) -> Request | None:
+        """A request, answered or not; None for none."""
 
     def find(self, prefix: str | None) -> RunRecord:
         """The run whose id begins so; None: the last. Raises: Rejected for none or several."""
@@ -152,6 +168,9 @@ class Store(Protocol):
         """Lines after the given line id, oldest first."""
 
     def prune(self, ended_before_us: int, keep: int) -> int:
-        """Forget runs that ended before, but for the newest ``keep``; how many."""
+        """Forget runs that ended before, but for the newest ``keep`` of all; how many.
+
+        Only runs that are over are forgotten: succeeded, failed or cancelled.
+        """
 
     def close(self) -> None: ...

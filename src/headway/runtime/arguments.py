@@ -18,7 +18,7 @@ def require_accepted(looks: Iterable[type], args: Sequence[Any], kwargs: Mapping
         for phase in ("Check", "Run"):
             method = getattr(look, phase, None)
             if method is not None and not _takes_all(method):
-                _bind(look.__name__, phase, method, args, kwargs)
+                _bind(look, phase, method, args, kwargs)
 
 
 def _takes_all(method: Any) -> bool:
@@ -30,23 +30,20 @@ def _takes_all(method: Any) -> bool:
 
 
 def _bind(
-    name: str, phase: str, method: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    look: type, phase: str, method: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
     try:
         signature = inspect.signature(method)
     except (TypeError, ValueError):
         return  # written in C: only the call can tell
-    me = [] if _is_bound(method) else [object()]
+    static = inspect.getattr_static(look, phase)
+    me = [] if isinstance(static, (staticmethod, classmethod)) else [object()]
     try:
         signature.bind(*me, *args, **kwargs)
     except TypeError as error:
         given = [repr(arg) for arg in args] + [f"{key}=…" for key in kwargs]
         raise DefinitionError(
-            f"{name}.{phase}{signature} cannot be called with the arguments of this run"
+            f"{look.__name__}.{phase}{signature} cannot be called with the arguments of this run"
             f" ({', '.join(given) or 'none'}): {error}."
             f" Write it as def {phase}(self, *args, **kwargs), or give what it asks for."
         ) from None
-
-
-def _is_bound(method: Any) -> bool:
-    return getattr(method, "__self__", None) is not None

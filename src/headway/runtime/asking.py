@@ -12,7 +12,8 @@ from headway.jobs.states import RunState
 from headway.ports.store import RunRecord, Store, short_id
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
-from headway.runtime.launching import lost_tries, who
+from headway.runtime.launching import who
+from headway.runtime.recovery import Stood
 
 ANSWER_S = 5.0  # how long an owner is waited for; it looks four times a second
 _LOOK_S = 0.05
@@ -47,7 +48,7 @@ def settle(store: Store, record: RunRecord, key: int, how: str, why: str) -> Run
     plan = Plan.from_json(store.plan(record.id))
     entries = list(store.journal(record.id))
     events = [decode(entry.row) for entry in entries]
-    lost = lost_tries(plan, events)
+    lost = Stood(plan, events).lost()
     progress = Progress(plan, [*events, *lost])
     doubtful = progress.in_doubt()
     if key not in doubtful:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from headway.errors import DefinitionError
@@ -14,9 +14,7 @@ from headway.ports.executor import Executor
 from headway.runtime.arguments import require_accepted
 from headway.runtime.runner import Runner
 
-_TOLD: Mapping[JobState, bool] = {
-    JobState.PASSED: True,
-    JobState.REPAIRED: True,
+_TOLD: Mapping[JobState, bool] = {  # of jobs that did not succeed; None for the others
     JobState.WAITING: False,
     JobState.FAILED: False,
     JobState.OVERDUE: False,
@@ -43,6 +41,8 @@ class DoJobber:
         self._definitions: list[Any] = []
         self._looks: list[type] = []
         self._runner: Runner | None = None
+        self._to_unwind: list[Runner] = []  # those with Cleanups that are still due
+        self._cleanup_failed = False
         self._act = True
         self._verbose = False
         self._debug = False
@@ -93,6 +93,7 @@ class DoJobber:
     def _carry_out(self, executor: Executor, node: Any) -> None:
         plan = self._configured()
         require_accepted(self._looks, self._args, self._kwargs)
+        self._cleanup_failed = False
         listeners = []
         if self._verbose:
             listeners.append(verbose_lines(plan, sys.stderr, debug=self._debug))
@@ -115,21 +116,28 @@ class DoJobber:
             runner.run()
         finally:
             self._take_stock(plan, runner)
-        self._raise_cleanup_failures()
+            if runner.executed:
+                self._to_unwind.append(runner)
+        self._raise(_cleanup_errors(runner))
 
     def cleanup(self) -> None:
-        """Run the Cleanups that have not been run yet, last first."""
-        runner = self._runner
-        if runner is None or not runner.executed:
-            return
-        runner.cleanup_failures.clear()
-        runner.unwind_now()
-        self._raise_cleanup_failures()
+        """Run the Cleanups that have not been run yet, last first, whichever run they are of.
+
+        Raises: as ``checknrun``.
+        """
+        errors: list[tuple[str, BaseException]] = []
+        while self._to_unwind:
+            runner = self._to_unwind[-1]
+            runner.cleanup_failures.clear()
+            runner.unwind_now()
+            self._to_unwind.pop()
+            errors += _cleanup_errors(runner)
+        self._raise(errors)
 
     def success(self) -> bool:
         """Whether every job succeeded."""
         stands = self.nodestatus.values()
-        return bool(self._runner) and all(stands) and not self._cleanup_failed()
+        return bool(self._runner) and all(stands) and not self._cleanup_failed
 
     def partial_success(self) -> bool:
         """Whether at least one job succeeded."""
@@ -179,7 +187,12 @@ class DoJobber:
 
     def _take_stock(self, plan: Plan, runner: Runner) -> None:
         names = plan.names
-        stands = [_TOLD.get(state) for state in runner.schedule.states]
+        # Only the rarer states are looked up: an enum's hash is worked out in Python.
+        passed, repaired = JobState.PASSED, JobState.REPAIRED
+        stands = [
+            True if state is passed or state is repaired else _TOLD.get(state)
+            for state in runner.schedule.states
+        ]
         self.nodestatus = dict(zip(names, stands, strict=True))
         results = runner.results
         self.noderesults = {
@@ -193,20 +206,15 @@ class DoJobber:
             if stands[key] is False and self._act
         }
 
-    def _cleanup_failed(self) -> bool:
-        return self._runner is not None and bool(self._runner.cleanup_failures)
-
-    def _raise_cleanup_failures(self) -> None:
-        runner = self._runner
-        if runner is None or not runner.cleanup_failures:
+    def _raise(self, errors: Sequence[tuple[str, BaseException]]) -> None:
+        """Raise what the first Cleanup that failed raised, with the others as notes."""
+        if not errors:
             return
-        (_, first), *others = runner.cleanup_failures
-        error = first.as_exception()
-        for key, failure in others:
-            error.add_note(
-                f"and the Cleanup of {runner.plan.names[key]}: {failure.type}: {failure.message}"
-            )
-        raise error
+        self._cleanup_failed = True
+        (_, first), *others = errors
+        for name, error in others:
+            first.add_note(f"and the Cleanup of {name}: {type(error).__name__}: {error}")
+        raise first
 
     def _log_graph(self, plan: Plan) -> None:
         for key, name in enumerate(plan.names):
@@ -239,12 +247,15 @@ def verbose_lines(
     return heard
 
 
+def _cleanup_errors(runner: Runner) -> list[tuple[str, BaseException]]:
+    names = runner.plan.names
+    return [(names[key], failure.as_exception()) for key, failure in runner.cleanup_failures]
+
+
 def _logger(level: int | str) -> logging.Logger:
-    logger = logging.getLogger("headway.dojobber")
-    logger.setLevel(level)
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(name)s: %(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+    # Not a named one, which all would share: its level is that of one DoJobber.
+    logger = logging.Logger("dojobber", level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(levelname)s: %(message)s"))
+    logger.addHandler(handler)
     return logger

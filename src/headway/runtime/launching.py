@@ -18,7 +18,6 @@ from headway.jobs.events import (
     RunResumed,
     RunRetried,
     Settled,
-    TryEnded,
     decode,
 )
 from headway.jobs.plan import Plan
@@ -221,11 +220,6 @@ def unwind(runner: Runner, state: RunState) -> RunState:
         return runner.unwind(state)
     with Keeper(runner.tick):
         return runner.unwind(state)
-
-
-def lost_tries(plan: Plan, events: Sequence[Event]) -> list[TryEnded]:
-    """What becomes of run-only jobs whose Run began and whose end nobody saw."""
-    return Stood(plan, events).lost()
 
 
 def require_unowned(record: RunRecord) -> None:

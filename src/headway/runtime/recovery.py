@@ -7,8 +7,6 @@ from headway.jobs.events import (
     CleanupEnded,
     Event,
     ProcessStarted,
-    RunCancelled,
-    RunEnded,
     RunIntended,
     RunRetried,
     TryEnded,
@@ -17,11 +15,11 @@ from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
 from headway.jobs.shared import Changes, SharedStorage
-from headway.jobs.states import JobState, RunState
+from headway.jobs.standing import SUCCEEDED, Standing
+from headway.jobs.states import JobState
 from headway.runtime import clocks, ownership
 from headway.runtime.runner import Executed, Runner, Start
 
-_SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 _LOST = Failure("Lost", "its process ended while Run was going on")
 
 
@@ -36,8 +34,9 @@ class Stood:
         self._cleaned: set[tuple[int, int]] = set()
         self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
         self._cleanup_failures: list[tuple[int, Failure]] = []
-        self._cancelled = False
+        self._standing = Standing(plan)
         for event in events:
+            self._standing.apply(event)
             self._note(event)
 
     def _note(self, event: Event) -> None:
@@ -59,14 +58,8 @@ class Stood:
             self._commands.pop((event.key, event.number), None)
             if event.failure is not None:
                 self._cleanup_failures.append((event.key, event.failure))
-        elif isinstance(event, RunCancelled):
-            self._cancelled = True
         elif isinstance(event, RunRetried):
-            self._cancelled = False
             self._cleanup_failures.clear()
-        elif isinstance(event, RunEnded) and event.state is RunState.CANCELLED:
-            # It was carried out; taken up again after that, the run is wanted after all.
-            self._cancelled = False
 
     def end_processes(self) -> None:
         """End what is left of the commands that the dead owner's jobs were running.
@@ -125,7 +118,7 @@ class Stood:
             shared=self._shared(),
             executed=executed,
             cleanup_failures=self._cleanup_failures,
-            cancelled=self._cancelled,
+            cancelled=self._standing.cancelled,
             owed=self._owed(schedule.states),
         )
 
@@ -155,4 +148,4 @@ class Stood:
                 for name in (*event.shared.set, *event.shared.deleted):
                     owed.pop(name, None)
                 owed.update(dict.fromkeys(event.shared.opaque, event.key))
-        return {name: key for name, key in owed.items() if states[key] in _SUCCEEDED}
+        return {name: key for name, key in owed.items() if states[key] in SUCCEEDED}

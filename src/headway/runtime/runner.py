@@ -375,7 +375,7 @@ class Runner:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        for request in journal.store.asked(journal.run):
+        for request in journal.asked():
             answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
@@ -398,6 +398,9 @@ class Runner:
                 stood = self.schedule.settled(event.key, event.how)
                 if isinstance(stood, Ignored):
                     self._ignore(stood)
+                elif stood is JobState.PENDING:
+                    # The schedule forgets the try that was in doubt; its number is used up.
+                    self._numbers[event.key] = self._numbers.get(event.key, 0) + 1
 
     def _stop(self) -> None:
         self._stopping = True
@@ -447,9 +450,11 @@ class Runner:
         if self._journal is not None and state in _OVER:
             for request in self._journal.store.asked(self._journal.run):
                 self._journal.answer(request.id, OVER)
-        counts = Counter(str(shown) for shown in self.schedule.states_shown())
-        ended = RunEnded(clocks.now_us(), state, dict(counts), len(self.ignored))
-        self._write(ended, state=state)
+        if self._journal is None and not self._listeners:
+            return
+        counts = Counter(self.schedule.states_shown())
+        told = {str(shown): count for shown, count in counts.items()}
+        self._write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first. One that fails does not stop the others.

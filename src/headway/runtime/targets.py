@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, HeadwayError
 from headway.jobs.job import Job
 from headway.jobs.plan import Plan, Policy, compile_jobs
 from headway.runtime.arguments import require_accepted
@@ -67,7 +67,7 @@ def _module(place: str, target: str) -> ModuleType:
         raise UnknownTarget(
             f"there is no module {place!r}: a target is file.py[:Root] or package.module:Root"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(place, error) from error
     finally:
         sys.path.remove(os.getcwd())
@@ -88,22 +88,33 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(str(path), error) from error
     return module
 
 
 def _broken(place: str, error: BaseException) -> DefinitionError:
+    where = f"{place}{_line(place, error)}"
+    if isinstance(error, SystemExit):
+        return DefinitionError(
+            f"{where} ended the program when it was loaded: put what is not to happen then"
+            ' under if __name__ == "__main__":'
+        )
+    return DefinitionError(f"{where} cannot be loaded: {type(error).__name__}: {error}")
+
+
+def _line(place: str, error: BaseException) -> str:
+    """Where in the file it happened."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f", line {error.lineno}"
     line = ""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename.endswith(os.path.basename(place)):
             line = f", line {trace.tb_lineno}"
         trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.lineno:
-        line = f", line {error.lineno}"
-    return DefinitionError(f"{place}{line} cannot be loaded: {type(error).__name__}: {error}")
+    return line
 
 
 def _named(module: ModuleType, name: str, place: str) -> Any:
@@ -136,7 +147,7 @@ def _found(module: ModuleType, place: str) -> Any:
     if len(roots) == 1:
         return roots[0]
     if not jobs:
-        raise DefinitionError(
+        raise UnknownTarget(
             f"{place} defines no job: derive a class from headway.Job, or define"
             " plan(**inputs) that returns the root job"
         )
@@ -174,7 +185,15 @@ def _returned(function: Any, inputs: Mapping[str, Any], target: str) -> Any:
             f"{name}{signature} of {target} cannot take these inputs"
             f" ({', '.join(inputs) or 'none'}): {error}. Give them with --set name=value."
         ) from None
-    root = function(**inputs)
+    try:
+        root = function(**inputs)
+    except HeadwayError:
+        raise
+    except Exception as error:
+        place = target.partition(":")[0]
+        raise DefinitionError(
+            f"{name}() of {place}{_line(place, error)} failed: {type(error).__name__}: {error}"
+        ) from error
     if not (isinstance(root, type) and issubclass(root, Job)) and not hasattr(root, "plan_node"):
         raise DefinitionError(
             f"{name}() of {target} returned {root!r}: it must return the root job class"

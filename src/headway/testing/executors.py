@@ -304,8 +304,10 @@ class ExecutorContract:
         assert outcome.final is final
 
     def test_a_run_that_exits_is_followed_by_the_recheck(self, stage: OpenStage) -> None:
-        outcome = stage(jobs.Leaves, phase="run", what="exit").carry_out(jobs.Leaves)
+        on = stage(jobs.Leaves, phase="run", what="exit")
+        outcome = on.carry_out(jobs.Leaves)
         assert (outcome.ending, outcome.result) == (Ending.REPAIRED, "here still")
+        assert on.lines == [("error", "Run raised SystemExit: so long")]
 
     def test_a_recheck_that_exits_has_failed(self, stage: OpenStage) -> None:
         outcome = stage(jobs.Leaves, phase="recheck", what="exit").carry_out(jobs.Leaves)

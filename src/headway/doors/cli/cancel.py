@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Stop a run.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @click.option("--why", default="", metavar="TEXT", help="Kept with the run.")
 @click.option("--no-cleanup", is_flag=True, help="End an interrupted run without its Cleanups.")
 @showing

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Run the Cleanups that a run left out.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @showing
 @options.db
 def command(run: str | None, **arguments: Any) -> int:

@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headway.doors.cli import exits
 from headway.errors import HeadwayError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Name to (module of this room, what --help says of it). The order is that of --help.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -55,6 +58,17 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, says) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        # Not by click's own way, which imports every command for its help.
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=says)
+            for name, (_, says) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found or super().shell_complete(ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -22,7 +22,7 @@ _COLOURS = {"err": "waiting", "warning": "waiting", "error": "failed"}
 
 
 @click.command(short_help="Show what the jobs of a run wrote.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run is over.")
 @click.option("--job", "-J", metavar="JOB", help="Only what this job wrote.")
 @options.reading_json
@@ -39,7 +39,7 @@ def command(run: str | None, follow: bool, job: str | None, **arguments: Any) ->
             if arguments["as_json"]:
                 click.echo(as_json(line_document(line, plan)))
             else:
-                click.echo(shown(line, plan, alone=job is not None))
+                _print(line, plan, alone=job is not None)
     return exits.DONE
 
 
@@ -64,12 +64,15 @@ def _followed(store: "Store", record: "RunRecord", key: int | None) -> "Iterator
         time.sleep(LOOK_S)
 
 
-def shown(line: "Line", plan: "Plan", *, alone: bool = False) -> str:
-    name = printable(plan.names[line.key])
-    before = "" if alone else f"{faint(f'{name} |')} "
-    if line.lost:
-        lost = number(line.lost, "line")
-        return before + faint(f"({lost} more, not kept)")
-    # Into a file or a pager the line goes as it was written.
-    text = printable(line.text.expandtabs()) if sys.stdout.isatty() else line.text
-    return before + coloured(text, _COLOURS.get(line.stream, ""))
+def _print(line: "Line", plan: "Plan", *, alone: bool) -> None:
+    """Safe on a terminal; into a file or a pager the text goes as it was written."""
+    terminal = sys.stdout.isatty()
+    before = "" if alone else f"{printable(plan.names[line.key])} | "
+    text = f"({number(line.lost, 'line')} more, not kept)" if line.lost else line.text
+    if not terminal:
+        click.echo(before + text, color=True)
+    elif line.lost:
+        click.echo(faint(before + text))
+    else:
+        shown = coloured(printable(text.expandtabs()), _COLOURS.get(line.stream, ""))
+        click.echo((faint(before) if before else "") + shown)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from headway.doors.cli.exits import Mistyped
 
@@ -22,6 +23,30 @@ def together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The newest runs of the store."""
+    from headway.doors.cli.stores import opened
+    from headway.errors import HeadwayError
+    from headway.ports.store import short_id
+
+    try:
+        with opened(ctx.params) as store:
+            runs = store.runs()
+    except HeadwayError:
+        return []
+    return [
+        CompletionItem(short_id(run.id), help=run.launch.target)
+        for run in runs
+        if run.id.startswith(incomplete)
+    ]
+
+
+target: Decorator = click.argument("target", metavar="TARGET", shell_complete=_files)
+run: Decorator = click.argument("run", metavar="[RUN]", required=False, shell_complete=_runs)
 db: Decorator = click.option(
     "--db", metavar="URL|PATH",
     help="The store: an SQLite file or postgresql://…  [env: HEADWAY_DB; default:"

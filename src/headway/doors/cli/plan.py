@@ -28,7 +28,7 @@ MOST_SHOWN = 50  # beyond, jobs that are done and those that wait for others are
 
 
 @click.command(short_help="Say what a run would do, and why; change nothing.")
-@click.argument("target", metavar="TARGET")
+@options.target
 @options.inputs
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when a Check looks broken.")

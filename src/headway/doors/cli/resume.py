@@ -25,7 +25,7 @@ changing = options.together(
 
 
 @click.command(short_help="Go on with a run that was cut off.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @changing
 @showing
 @options.db

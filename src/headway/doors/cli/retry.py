@@ -15,7 +15,7 @@ from headway.ports.store import short_id
 
 
 @click.command(short_help="Try again what failed in a run.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @click.option("--from", "from_job", metavar="JOB", help="Do JOB anew, and all that needs it.")
 @changing
 @showing

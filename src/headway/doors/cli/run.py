@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Carry a target out.")
-@click.argument("target", metavar="TARGET")
+@options.target
 @options.inputs
 @click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), default=1, help="How many jobs at once.")  # noqa: E501  # fmt: skip
 @click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run; default: inline for -j 1, threads for more.")  # noqa: E501  # fmt: skip

@@ -30,7 +30,7 @@ MOST_SHOWN = 100  # jobs; beyond, those that are done are only counted
 
 
 @click.command(short_help="Show how a run stands, job by job.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @click.option("--job", "-J", metavar="JOB", help="Only this job, with all its tries.")
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @options.reading_json

@@ -33,25 +33,30 @@ def opened(arguments: Mapping[str, Any], *, make: bool = False) -> "Iterator[Sql
 
 
 def open_store(settings: Settings, *, check_version: bool = True) -> "SqlStore":
-    from headway.adapters.sql_store import open_sqlite
+    from headway.adapters import opening
 
-    _require_known(settings.db)
-    return open_sqlite(
-        Path(settings.db).expanduser(), durable=settings.durable, check_version=check_version
-    )
+    file_of(settings)
+    return opening.open_store(settings.db, durable=settings.durable, check_version=check_version)
 
 
-def _require_known(db: str) -> None:
-    scheme, mark, _ = db.partition("://")
-    if mark and scheme not in ("postgresql", "postgres"):
+def file_of(settings: Settings) -> Path | None:
+    """The store's file; None for one that is on a server. Raises: Mistyped."""
+    from headway.adapters.opening import path_of
+
+    if settings.db.startswith(("postgresql://", "postgres://")):
+        return None
+    try:
+        return path_of(settings.db)
+    except Rejected as error:
         raise Mistyped(
-            f"--db {masked(db)}: a store is the path of an SQLite file or a postgresql:// URL"
-        )
+            f"{settings.db_from}: {error}".replace(settings.db, masked(settings.db))
+        ) from error
 
 
 def require_there(settings: Settings) -> None:
     """A file that is to be read exists. Raises: Rejected saying how it comes about."""
-    if "://" in settings.db or Path(settings.db).expanduser().exists():
+    file = file_of(settings)
+    if file is None or file.exists():
         return
     if settings.db_from:
         raise Rejected(

@@ -1,11 +1,19 @@
 """The last lines of a run: how it went, what to look at, what to type next."""
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headway.doors.cli.telling import failure_line
-from headway.doors.cli.words import coloured, duration, faint, listed, number, printable, tally
+from headway.doors.cli.words import (
+    coloured,
+    duration,
+    faint,
+    listed,
+    number,
+    printable,
+    quoted,
+    tally,
+)
 from headway.jobs.progress import Progress
 from headway.jobs.states import JobState, RunState
 from headway.ports.store import short_id
@@ -83,7 +91,7 @@ def _next(progress: Progress, state: RunState, short: str) -> list[str]:
             first = next((k for k, s in enumerate(states) if s is JobState.FAILED), None)
             if first is None:
                 return _typed((f"headway show {short}", "shows every job"))
-            name = shlex.quote(progress.plan.names[first])
+            name = quoted(progress.plan.names[first])
             return _typed(
                 (f"headway why {short} {name}", "says more"),
                 (f"headway retry {short}", "tries again what failed"),
@@ -98,7 +106,7 @@ def _next(progress: Progress, state: RunState, short: str) -> list[str]:
 
 def settle_lines(progress: Progress, short: str) -> list[str]:
     """The lines that answer for the jobs in doubt."""
-    names = [shlex.quote(progress.plan.names[key]) for key in progress.in_doubt()]
+    names = [quoted(progress.plan.names[key]) for key in progress.in_doubt()]
     pairs = [
         (f"headway settle {short} {name} --done", "if it was (or --again, or --failed)")
         for name in names

@@ -1,6 +1,5 @@
 """headway why RUN JOB"""
 
-import shlex
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from headway.doors.cli.words import (
     moment,
     number,
     printable,
+    quoted,
     symbol,
     took,
 )
@@ -35,7 +35,7 @@ _TROUBLE = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITI
 
 
 @click.command(short_help="Say why a job stands where it stands.")
-@click.argument("run", metavar="[RUN]", required=False)
+@options.run
 @click.argument("job", metavar="[JOB]", required=False)
 @options.reading_json
 def command(run: str | None, job: str | None, **arguments: Any) -> int:
@@ -109,7 +109,7 @@ def _lines(store: "Store", found: Seen, key: int) -> list[str]:
     if tail:
         lines.append("  it wrote last:")
         lines += [f"    {printable(line.text.expandtabs())}" for line in tail]
-        lines.append(faint(f"  headway logs {short} --job {shlex.quote(name)} shows all of it"))
+        lines.append(faint(f"  headway logs {short} --job {quoted(name)} shows all of it"))
     return lines + [f"  {line}" for line in _next(found, key)]
 
 
@@ -285,7 +285,7 @@ def _tail(store: "Store", run: str, key: int) -> "Sequence[Line]":
 def _next(found: Seen, key: int) -> list[str]:
     """What to type."""
     short = short_id(found.record.id)
-    name = shlex.quote(found.progress.plan.names[key])
+    name = quoted(found.progress.plan.names[key])
     state = found.states[key]
     if state is JobState.IN_DOUBT:
         return [f"headway settle {short} {name} --done (or --again, or --failed)"]

@@ -56,6 +56,16 @@ def _escaped(character: str) -> str:
     return known or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
+def quoted(name: str) -> str:
+    """A name as a word of a command line that can be typed, or pasted into a shell."""
+    import shlex
+
+    if not _HARMFUL.search(name):
+        return shlex.quote(name)
+    plain = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{printable(plain)}'"
+
+
 def coloured(text: str, state: str) -> str:
     """Text in the colour of a state. ``click.echo`` takes it off where there is no terminal."""
     looks: Mapping[str, Look] = LOOKS  # type: ignore[assignment]

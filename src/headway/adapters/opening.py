@@ -1,0 +1,57 @@
+"""From what a user names to a store."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from headway.adapters.sql_store import SqlStore
+from headway.errors import Rejected
+
+_FORMS = "a path, sqlite:///path or postgresql://user@host/database"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_store(
+    url_or_path: str | Path, *, durable: str = "process", check_version: bool = True
+) -> SqlStore:
+    """The store at a path, ``sqlite:///path`` (``sqlite:////path`` from the root) or
+    ``postgresql://…``.
+
+    ``durable``: "process" or "power", what a commit survives; PostgreSQL's always survive both.
+    ``check_version``: False only to upgrade it.
+
+    Raises: Rejected for a name that is none and for another schema; Unavailable.
+    """
+    from headway.adapters.database import Database
+
+    database: Database
+    url = str(url_or_path) if isinstance(url_or_path, str) else ""
+    if url.startswith(("postgresql://", "postgres://")):
+        from headway.adapters.postgres import PostgresDatabase
+
+        database = PostgresDatabase(url)
+    else:
+        from headway.adapters.sqlite import SqliteDatabase
+
+        path = path_of(url) if isinstance(url_or_path, str) else url_or_path
+        database = SqliteDatabase(path, durable=durable)
+    try:
+        return SqlStore(database, check_version=check_version)
+    except BaseException:
+        database.close()
+        raise
+
+
+def path_of(url: str) -> Path:
+    """The file that a path or ``sqlite:///path`` names. Raises: Rejected for anything else."""
+    scheme = _SCHEME.match(url)
+    if scheme is not None:
+        if scheme[1].lower() != "sqlite":
+            raise Rejected(f"a store is {_FORMS}; there is none by {scheme[1]}://")
+        path = url[scheme.end() :]
+        if not path.startswith("/") or path == "/" or "?" in path:
+            raise Rejected(f"a store is {_FORMS}; this is none: {url}")
+        url = unquote(path[1:])
+    if not url.strip() or url == ":memory:" or "\0" in url:
+        raise Rejected(f"a store is {_FORMS}; this is none: {url!r}")
+    return Path(url).expanduser()
