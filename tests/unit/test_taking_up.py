@@ -14,7 +14,7 @@ from headway import Job
 from headway.adapters.inline import Inline
 from headway.adapters.sql_store import SqlStore, open_sqlite
 from headway.errors import Conflict, DefinitionError
-from headway.jobs.events import ProcessStarted, TryEnded, decode
+from headway.jobs.events import TryEnded, decode
 from headway.jobs.states import RunState
 from headway.ports.store import Launch, Owner, RunRecord
 from headway.runtime import launching, ownership
@@ -143,49 +143,6 @@ def test_of_two_that_resume_at_once_one_is_told_that_the_other_was_first(
         with pytest.raises(Conflict, match=f"process {os.getpid()}"):
             make()
         assert first.run() is RunState.SUCCEEDED
-
-
-# Commands that outlived their runner
-
-
-def started(argv: list[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE)
-
-
-def noted(pid: int) -> ProcessStarted:
-    return ProcessStarted(1, 0, 1, pid, ownership.process_started(pid), ownership.boot_id())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_what_a_dead_command_left_in_its_group_is_found() -> None:
-    script = "sleep 60 & echo $!; read -r _"
-    with subprocess.Popen(
-        ["sh", "-c", script],
-        start_new_session=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as shell:
-        assert shell.stdout is not None
-        child = int(shell.stdout.readline())
-        command = noted(shell.pid)
-        try:
-            assert ownership.is_left(command)
-            shell.kill()
-            shell.wait()
-            assert ownership.is_left(command)
-            later = command._replace(started=str(int(command.started) + 10**9))
-            assert not ownership.is_left(later), "it was there before the command"
-            assert not ownership.is_left(command._replace(boot="another boot"))
-        finally:
-            os.kill(child, 9)
-
-
-def test_a_command_that_has_ended_is_not_left() -> None:
-    with started(["true"]) as command:
-        event = noted(command.pid)
-        command.wait()
-    assert not ownership.is_left(event)
-    assert not ownership.is_left(event._replace(started=""))
 
 
 # Plans and sources

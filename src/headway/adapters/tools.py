@@ -110,7 +110,7 @@ class Tools:
             argv,
             check=check,
             cwd=cwd,
-            env=env,
+            env=commands.marked(env, work.run, key, number) if work.run else env,
             input=input,
             wrote=lambda stream, text: work.wrote(key, number, stream, text),
             started=lambda pid: work.started_process(key, number, pid),

@@ -137,6 +137,7 @@ class Runner:
             act=act,
             trace=trace,
             watches_phases=watches_phases,
+            run=journal.run if journal is not None else "",
             intends=self._intends,
             phase_ended=self._phase_ended,
             wrote=self._wrote,
