@@ -289,7 +289,7 @@ def test_retry_tries_again_what_failed_and_nothing_else(place: Place) -> None:
     assert "nothing failed" in place.type("retry", code=1).err
     place.type("retry", "--from", "Shop")
     assert (place.directory / "asked").read_text() == "Shop Shop "
-    tries = place.type("show", "--job", "Sale", "--json").json["jobs"][0]["tries"]
+    tries = place.type("show", "--job", "Sale", "--json").json["jobs"][0]["history"]
     assert [one["ending"] for one in tries] == ["failed", "failed", "passed", "passed"]
     assert [one["try"] for one in tries] == [1, 2, 3, 4]
 

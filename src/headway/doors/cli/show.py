@@ -42,7 +42,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
     if job is not None:
         keys = range(key := key_of(found.progress.plan, job), key + 1)
     if arguments["as_json"]:
-        _print_json(found, keys, tries=job is not None)
+        _print_json(found, keys, history=job is not None)
     elif job is not None:
         for line in job_lines(found, keys[0]):
             click.echo(line)
@@ -52,11 +52,13 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
     return exits.DONE
 
 
-def _print_json(found: Seen, keys: range, *, tries: bool) -> None:
+def _print_json(found: Seen, keys: range, *, history: bool) -> None:
     states = found.states
     document = run_document(found.record, found.state)
     document["counts"] = found.progress.counts(living=found.living)
-    document["jobs"] = [job_document(found.progress, key, states[key], tries=tries) for key in keys]
+    document["jobs"] = [
+        job_document(found.progress, key, states[key], history=history) for key in keys
+    ]
     click.echo(as_json(document))
 
 
