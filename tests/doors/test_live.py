@@ -89,6 +89,32 @@ def test_what_runs_and_what_waits_is_shown_below_what_ended(held: Place, rows: i
         assert "\x1b[2J" not in terminal.raw
 
 
+def test_what_a_job_prints_is_not_mixed_with_the_view(place: Place) -> None:
+    place.write(
+        "talk.py",
+        """
+        import sys
+        from pathlib import Path
+        from headway import RunonlyJob
+        class Talk(RunonlyJob):
+            def Run(self):
+                Path("here").write_text("here")
+                Path("go").read_text()
+                for n in range(30): print("line", n)
+                print("and an error", file=sys.stderr)
+        """,
+    )
+    place.signal("here")
+    place.signal("go")
+    with Terminal(place, "run", "talk.py", rows=12) as terminal:
+        (place.directory / "here").read_text()
+        terminal.until(shows("▶ Talk  run", "0 of 1 done, 1 running"))
+        (place.directory / "go").write_text("go")
+        assert terminal.ended() == 0
+        lines = terminal.screen.text.splitlines()
+        assert lines[:32] == [*(f"line {n}" for n in range(30)), "and an error", "✔ Talk repaired"]
+
+
 def test_ctrl_c_stops_the_run_and_leaves_the_terminal_in_order(held: Place) -> None:
     with Terminal(held, "run", "held.py:Held") as terminal:
         (held.directory / "here").read_text()

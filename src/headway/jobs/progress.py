@@ -270,6 +270,22 @@ class Progress:
                 found.append(need)
         return found
 
+    def blame(self, most: int) -> dict[int, tuple[int, ...]]:
+        """For each blocked job, up to so many of the jobs to blame; linear in jobs and needs."""
+        states = self.states()
+        found: dict[int, tuple[int, ...]] = {}
+        for key, state in enumerate(states):
+            if state is not JobState.BLOCKED:
+                continue
+            blamed: dict[int, None] = {}
+            for need in self.plan.needs[key]:
+                if states[need] in (JobState.BLOCKED, JobState.PENDING):
+                    blamed.update(dict.fromkeys(found.get(need, ())))
+                elif states[need] in HOPELESS:
+                    blamed[need] = None
+            found[key] = tuple(blamed)[:most]
+        return found
+
     def blocks(self, key: int) -> list[int]:
         """The jobs, near or far, that are blocked because of it."""
         states = self.states()
