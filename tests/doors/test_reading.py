@@ -205,7 +205,13 @@ def test_what_is_written_to_a_file_is_written_as_it_was(place: Place) -> None:
 def test_a_reader_that_leaves_early_is_no_error(two_jobs: Place) -> None:
     for _ in range(3):
         two_jobs.type("run", "hello.py")
-    for typed in ("runs | head -1", "show --json | true", "logs | true", "--help | true"):
+    for typed in (
+        "runs | head -1",
+        "show --json | true",
+        "logs | true",
+        "--help | true",
+        "runs >&-",
+    ):
         done = subprocess.run(
             ["sh", "-c", f"{HEADWAY} {typed}"],
             cwd=two_jobs.directory,
