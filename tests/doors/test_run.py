@@ -99,8 +99,10 @@ def test_verbose_tells_each_phase_on_standard_error_and_output_on_standard_outpu
     assert "✓ Fence passed" in said.lines
 
 
-def test_quiet_says_nothing(two_jobs: Place) -> None:
+def test_quiet_says_nothing_if_all_goes_well(two_jobs: Place) -> None:
     assert two_jobs.type("run", "hello.py", "-q") == (0, "", "")
+    two_jobs.write("bad.py", FAILING)
+    assert two_jobs.type("run", "bad.py", "-q", code=1).lines[0].startswith("failed: ")
 
 
 def test_json_tells_each_event_and_sums_up(place: Place) -> None:

@@ -26,8 +26,11 @@ class View(Protocol):
     def close(self) -> None:
         """The run is over: put the terminal in order."""
 
+    def wipe(self) -> None:
+        """Take off the terminal what is only there for now. A signal's handler may call it."""
+
     def calmed(self) -> "View":
-        """The run is being stopped: what goes on showing it. A signal's handler may call it."""
+        """The run is being stopped: what goes on showing it."""
 
 
 class Silent:
@@ -40,6 +43,9 @@ class Silent:
         pass
 
     def close(self) -> None:
+        pass
+
+    def wipe(self) -> None:
         pass
 
     def calmed(self) -> View:
@@ -79,6 +85,7 @@ class Watching:
         """``phases_to``: where a line for each phase is written, if anywhere."""
         self.progress = Progress(plan)
         self._view = view
+        self._calm = False
         self._lock = threading.RLock()
         self._phases = None
         if phases_to is not None:
@@ -92,26 +99,32 @@ class Watching:
             try:
                 if self._phases is not None and isinstance(event, PhaseEnded | CleanupEnded):
                     self._phases(event)
-                self._view.heard(event, self.progress)
+                self._current().heard(event, self.progress)
             except (OSError, ValueError):
                 self._drop()
 
     def tick(self) -> None:
         with self._lock:
             try:
-                self._view.tick(self.progress)
+                self._current().tick(self.progress)
             except (OSError, ValueError):
                 self._drop()
 
     def close(self) -> None:
         with self._lock:
-            self._view.close()
+            self._current().close()
             self._view = Silent()
 
     def calm(self) -> None:
-        """The run is being stopped."""
-        with self._lock:
+        """The run is being stopped. For a signal's handler: waits for nobody."""
+        self._calm = True
+        self._view.wipe()
+
+    def _current(self) -> View:
+        if self._calm:
+            self._calm = False
             self._view = self._view.calmed()
+        return self._view
 
     def _drop(self) -> None:
         self._view = Silent()
