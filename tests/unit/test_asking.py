@@ -8,8 +8,8 @@ from headway.adapters.inline import Inline
 from headway.adapters.opening import open_store
 from headway.adapters.sql_store import SqlStore
 from headway.errors import Conflict, Rejected, Unavailable
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
-from headway.jobs.plan import compile_jobs
 from headway.jobs.states import RunState
 from headway.ports.store import RunRecord
 from headway.runtime import asking
