@@ -15,7 +15,7 @@ from headway.adapters.inline import Inline
 from headway.adapters.sql_store import SqlStore, open_sqlite
 from headway.errors import Conflict, DefinitionError
 from headway.jobs.events import TryEnded, decode
-from headway.jobs.states import RunState
+from headway.jobs.states import JobState, RunState
 from headway.ports.store import Launch, Owner, RunRecord
 from headway.runtime import launching, ownership
 from headway.runtime.keeper import Keeper
@@ -105,6 +105,17 @@ def test_an_owner_whose_run_was_taken_writes_nothing_more_and_starts_nothing_mor
         with pytest.raises(Conflict, match="process 1 on elsewhere owns it now"):
             run.begin()
         assert run.told(TryEnded) == []
+
+
+def test_an_outcome_that_could_not_be_written_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Steps, "taken", False)
+    with Recorded(tmp_path, Next) as run:
+        monkeypatch.setitem(globals(), "while_it_runs", lambda: take_away(run))
+        with pytest.raises(Conflict):
+            run.begin()
+        assert run.runner.schedule.states == [JobState.RUNNING, JobState.PENDING]
 
 
 def test_an_owner_whose_run_was_taken_ends_its_commands_and_its_keeper(
