@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from headway.adapters.inline import Inline
 from headway.adapters.sql_store import SqlStore, open_sqlite
 from headway.jobs.compiling import compile_jobs
-from headway.jobs.events import Event, decode
+from headway.jobs.events import Event, Listener, decode
 from headway.jobs.job import Job
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
@@ -83,6 +83,7 @@ class Recorded:
         self.options = launching.Options()
         self.executor: Callable[[], Executor] = Inline
         self.death: BaseException = Death()
+        self.listeners: list[Listener] = []
         self.runner: Runner
 
     def __enter__(self) -> "Recorded":
@@ -99,7 +100,9 @@ class Recorded:
         """The run's first life; None if it died. ``die``: as ``At`` is made of."""
         store: Any = Mortal(self.store, self.plan, At(*die) if die else None, self.death)
         return self._live(
-            lambda: launching.begin(store, self.loaded, self.executor(), self.options)
+            lambda: launching.begin(
+                store, self.loaded, self.executor(), self.options, self.listeners
+            )
         )
 
     def resume(self, *die: Any, retry: Sequence[int] | None = None) -> RunState | None:
@@ -108,7 +111,13 @@ class Recorded:
         record = self.record()._replace(owner=None)
         return self._live(
             lambda: launching.take_up(
-                store, record, self.loaded, self.executor(), self.options, retry=retry
+                store,
+                record,
+                self.loaded,
+                self.executor(),
+                self.options,
+                self.listeners,
+                retry=retry,
             )
         )
 
