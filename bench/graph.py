@@ -84,13 +84,13 @@ def carry_out_without_journal(root: Any) -> None:
 
 def carry_out_with_journal(root: Any) -> None:
     from headway.adapters.inline import Inline
-    from headway.adapters.sql_store import open_sqlite
+    from headway.adapters.opening import open_store
     from headway.jobs.compiling import compile_jobs
     from headway.runtime import launching
     from headway.runtime.targets import Loaded
 
     with tempfile.TemporaryDirectory() as directory:
-        store = open_sqlite(Path(directory, "headway.db"))
+        store = open_store(Path(directory, "headway.db"))
         compiled = compile_jobs(root)
         loaded = Loaded("bench.py", compiled.plan, compiled.definitions, {})
         runner = launching.begin(store, loaded, Inline(), launching.Options())

@@ -1,5 +1,6 @@
 """Any sequence of calls, on a real store and on the one in plain dictionaries."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +76,8 @@ class StoreMachine(RuleBasedStateMachine):
     def begin(self, id: str, owner: Owner, text: str) -> None:
         self.next_us += 1
         at_us = self.next_us
-        given = launch(target=text)
-        epoch = self.both(lambda store: store.begin(id, given, text, 3, owner, at_us))
+        given, plan = launch(target=text), json.dumps(text)
+        epoch = self.both(lambda store: store.begin(id, given, plan, 3, owner, at_us))
         if isinstance(epoch, int):
             self.epochs[id], self.seqs[id] = epoch, 2
 

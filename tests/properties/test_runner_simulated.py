@@ -11,7 +11,8 @@ import pytest
 from hypothesis import Phase, assume, event, given, note, settings
 from hypothesis import strategies as st
 
-from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
 from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
@@ -101,7 +102,7 @@ deaths = st.lists(
 @pytest.fixture(scope="module")
 def store() -> Iterator[SqlStore]:
     with tempfile.TemporaryDirectory() as directory:
-        store = open_sqlite(Path(directory) / "headway.db", check_version=False)
+        store = open_store(Path(directory) / "headway.db", check_version=False)
         store.upgrade()
         yield store
         store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from headway.adapters import postgres as adapter
@@ -278,5 +278,8 @@ def test_postgresql_and_the_model_say_the_same(postgres_server: PostgresServer) 
             super().teardown()
             postgres_server.drop_database(names.pop())
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=15, deadline=None))
+    phases = (Phase.generate, Phase.shrink)  # each example costs a database
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=15, deadline=None, phases=phases)
+    )
     postgres_server.drop_database(template)

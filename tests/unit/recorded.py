@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from headway.adapters.inline import Inline
-from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
 from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import Event, Listener, decode
 from headway.jobs.job import Job
@@ -78,7 +79,7 @@ class Recorded:
     def __init__(self, directory: Path, root: type[Job], **inputs: Any) -> None:
         plan, definitions, *_ = compile_jobs(root)
         self.loaded = Loaded("somewhere.py", plan, definitions, inputs)
-        self.store = open_sqlite(directory / "recorded.db", check_version=False)
+        self.store = open_store(directory / "recorded.db", check_version=False)
         self.store.upgrade()
         self.options = launching.Options()
         self.executor: Callable[[], Executor] = Inline

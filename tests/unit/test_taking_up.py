@@ -12,7 +12,8 @@ import pytest
 
 from headway import Job
 from headway.adapters.inline import Inline
-from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
 from headway.errors import Conflict, DefinitionError
 from headway.jobs.events import TryEnded, decode
 from headway.jobs.states import JobState, RunState
@@ -187,7 +188,7 @@ def plan(servers, **inputs):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = open_sqlite(tmp_path / "headway.db", check_version=False)
+    store = open_store(tmp_path / "headway.db", check_version=False)
     store.upgrade()
     yield store
     store.close()
