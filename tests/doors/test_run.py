@@ -43,6 +43,7 @@ def test_a_run_repairs_what_is_missing_and_says_where_the_record_is(two_jobs: Pl
     store = two_jobs.directory / ".headway" / "headway.db"
     assert said.lines[3] == f"run {two_jobs.last_run()[:12]} is recorded in {store}"
     assert (two_jobs.directory / "notes/welcome.txt").read_text() == "Hello!"
+    assert (two_jobs.directory / ".headway/.gitignore").read_text() == "*\n"
 
 
 def test_a_second_run_and_a_second_plan_find_nothing_to_do(two_jobs: Place) -> None:

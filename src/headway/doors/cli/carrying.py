@@ -118,7 +118,9 @@ def carried_out(
     watching = Watching(plan, view, phases_to=sys.stderr if _tells_phases(show) else None)
     with Signals() as signals:
         signals.leave = watching.calm
-        watch = launching.Watch(phases=not show.quiet, trace=show.debug, ticked=watching.tick)
+        watch = launching.Watch(
+            phases=view.wants_phases or _tells_phases(show), trace=show.debug, ticked=watching.tick
+        )
         try:
             runner = make(watching, watch)
         except launching.Undecided as error:

@@ -35,6 +35,8 @@ _NEXT = "\x1b[B\r"  # the start of the line below
 class LiveView(Silent):
     """Draws on a terminal. ``verbose``: also jobs that passed at once, and output."""
 
+    wants_phases = True
+
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._stream = stream or sys.stdout

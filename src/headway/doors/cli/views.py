@@ -17,6 +17,8 @@ from headway.jobs.progress import Progress
 class View(Protocol):
     """Shows a run. Called by one thread at a time."""
 
+    wants_phases: bool  # whether it tells of each phase's end
+
     def heard(self, event: Event | Live, progress: Progress) -> None:
         """An event, already applied to ``progress``."""
 
@@ -35,6 +37,8 @@ class View(Protocol):
 
 class Silent:
     """Shows nothing."""
+
+    wants_phases = False
 
     def heard(self, event: Event | Live, progress: Progress) -> None:
         pass
@@ -66,6 +70,8 @@ class Lines(Silent):
 
 class JsonLines(Silent):
     """An object a line, for a program."""
+
+    wants_phases = True
 
     def heard(self, event: Event | Live, progress: Progress) -> None:
         from headway.doors.cli.documents import event_document
