@@ -1,6 +1,7 @@
 """Who may take a run up, and with which plan."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -284,7 +285,7 @@ def test_a_run_whose_directory_is_gone_says_so(store: SqlStore, target: Path) ->
     run = begun(store)
     target.unlink()
     os.chdir("/")
-    target.parent.rmdir()
+    shutil.rmtree(target.parent)
     with pytest.raises(DefinitionError, match="which is gone"):
         launching.reload(store, run)
 
