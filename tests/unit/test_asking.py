@@ -1,5 +1,7 @@
 """What somebody asks of a run is answered by its owner, or carried out where there is none."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,9 @@ class Alone(Job):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
-    return open_store(tmp_path / "headway.db")
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    with closing(open_store(tmp_path / "headway.db")) as found:
+        yield found
 
 
 @pytest.fixture
