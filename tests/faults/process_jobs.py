@@ -94,7 +94,7 @@ class Works(Job):
 
     def Run(self, place: str) -> None:
         note(place, f"{os.getpid()}")
-        self.run(["sh", "-c", f"echo $$ >>notes; sleep {LONGEST_S * 10:g}"], cwd=place)
+        self.run(["sh", "-c", f"echo $$ >>notes; exec sleep {LONGEST_S * 10:g}"], cwd=place)
 
 
 class Asked(RunonlyJob):

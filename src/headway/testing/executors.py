@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import pytest
 
 from headway.adapters.inline import Inline
+from headway.adapters.lines import CUT, LONGEST_LINE
 from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import Event, JobStood, Live, OutputWritten, PhaseEnded, RunEnded
 from headway.jobs.job import DummyJob, Job
@@ -778,7 +779,8 @@ class ProcessContract:
         assert outcome.result == "x" * 1_000_000
         streams = [stream for stream, _ in on.lines]
         assert [streams.count(name) for name in ("out", "err", "info")] == [40, 40, 2000]
-        assert all(len(text) == 16_384 for stream, text in on.lines if stream != "info")
+        longest = LONGEST_LINE + len(CUT)
+        assert all(len(text) == longest for stream, text in on.lines if stream != "info")
 
     def test_a_process_that_a_job_leaves_behind_is_not_waited_for(self, stage: OpenStage) -> None:
         on = stage(jobs.Forks)
