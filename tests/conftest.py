@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.services.postgres"]
+pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
 
 # Cheapest first. Every test file stands on one of them, and --floors chooses among them.
 FLOORS = ("unit", "properties", "contracts", "services", "faults", "doors", "docs")
