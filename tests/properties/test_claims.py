@@ -32,9 +32,9 @@ def test_one_worker_has_an_attempt_and_it_ends_once(news: list[tuple[str, str]])
             holder = worker if free else holder
         elif what == "give back":
             given = claims.claim(Claim(attempt="a1", worker=worker, give_back=True))
-            assert isinstance(given, Ignored)
-            if not ended and not begun and holder == worker:
-                holder = None
+            returned = not ended and not begun and holder == worker
+            assert isinstance(given, Attempt) is returned
+            holder = None if returned else holder
         else:
             id = None if worker == UNNAMED else "a1"
             told = claims.answer(Response(status=what), worker, id, "run", "replies")

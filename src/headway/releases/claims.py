@@ -103,8 +103,8 @@ class Claims:
     def held_by(self, worker: str) -> Iterable[Attempt]:
         return [one for one in self._attempts.values() if one.is_held and one.worker == worker]
 
-    def claim(self, claim: Claim) -> Grant | Ignored:
-        """What to send back, if anything. A give-back is not answered."""
+    def claim(self, claim: Claim) -> Grant | Attempt | Ignored:
+        """What to send back; or the attempt that is free again, which is not answered."""
         attempt = self._attempts.get(claim.attempt)
         if attempt is None:
             if claim.give_back:
@@ -112,10 +112,9 @@ class Claims:
             return _denied(claim.attempt, claim.worker, "there is no such attempt")
         if claim.give_back:
             back = given_back(attempt, claim.worker)
-            if isinstance(back, Ignored):
-                return back
-            self._attempts[attempt.id] = back
-            return Ignored("it was given back: offer it again")
+            if isinstance(back, Attempt):
+                self._attempts[attempt.id] = back
+            return back
         self._attempts[attempt.id], grant = claimed(attempt, claim.worker)
         return grant
 
