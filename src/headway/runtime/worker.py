@@ -190,11 +190,16 @@ def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
     return found
 
 
+class AppLogHandler(logging.StreamHandler[TextIO]):
+    """The handler that ``app_logger`` gives a logger. Another that is there is kept."""
+
+
 def app_logger(name: str, stream: TextIO | None = None) -> logging.Logger:
     """The application log: for administrators, on standard error unless told otherwise."""
     logger = logging.getLogger(name)
-    if stream is not None or not logger.handlers:
-        handler = logging.StreamHandler(stream or sys.stderr)
+    others = [one for one in logger.handlers if not isinstance(one, AppLogHandler)]
+    if stream is not None or not others:
+        handler = AppLogHandler(stream or sys.stderr)
         handler.setFormatter(logging.Formatter(LOG_LINE))
         logger.handlers[:] = [handler]
         logger.propagate = False

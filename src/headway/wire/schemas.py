@@ -13,9 +13,16 @@ def schema_of(message: type[WireMessage]) -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": message.TITLE,
-        "description": " ".join((message.__doc__ or "").split()),
+        "description": _marked(" ".join((message.__doc__ or "").split())),
         "type": "object",
-        "properties": {key.name: {"description": key.says, **key.shape.schema()} for key in keys},
+        "properties": {
+            key.name: {"description": _marked(key.says), **key.shape.schema()} for key in keys
+        },
         "required": [key.name for key in keys if key.required],
         "additionalProperties": True,
     }
+
+
+def _marked(text: str) -> str:
+    """From the marks of docstrings to those of Markdown."""
+    return text.replace("``", "`")
