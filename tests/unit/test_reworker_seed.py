@@ -458,6 +458,19 @@ def test_a_delivery_may_be_given_to_somebody_again(at: Desk) -> None:
     assert seen == [False, True]
 
 
+def test_a_rejection_that_cannot_be_kept_is_logged_and_is_one_all_the_same(
+    at: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    frob = at.make(settling("reject"))
+    at.bus.delete(names.DEAD)
+    with at.serving(frob):
+        at.send(step())
+        assert at.reply() == {"status": "failed"}
+    assert "a rejected message could not be kept in 'dead'" in caplog.text
+    assert at.connections[0].bus.counts().settled == 1
+    assert at.broker.depth("worker.frob") == 0
+
+
 # process, and what it is given
 
 

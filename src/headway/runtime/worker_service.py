@@ -18,7 +18,7 @@ from collections import OrderedDict
 from typing import Any, Protocol
 
 from headway.adapters.message_rules import refusal
-from headway.errors import DefinitionError, HeadwayError, WireError
+from headway.errors import DefinitionError, HeadwayError, Unavailable, WireError
 from headway.ports.bus import Binding, Consumer, Delivery, Limits, Message, Queue, Settlement
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_connection import CONFIRM_S, WorkerConnection
@@ -217,10 +217,13 @@ class WorkerService:
                 self._log.debug("%s - it was settled before: %s", step.run, step.decision.value)
                 return
             step.decision = settlement
+        at_broker = settlement
         if settlement is Settlement.REJECT:
-            self.connection.bury(step.delivery, reason)
+            error = self.connection.bury(step.delivery, reason)
+            if isinstance(error, Unavailable):
+                at_broker = Settlement.REQUEUE  # rejected it would be lost; later it may be kept
         if not step.granted:
-            self._settle_at_broker(step, settlement)
+            self._settle_at_broker(step, at_broker)
         elif settlement is Settlement.REQUEUE:
             self._give_back(step)
 
