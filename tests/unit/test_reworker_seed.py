@@ -245,9 +245,8 @@ def test_an_answer_whose_queue_is_gone_is_kept_until_it_is_back(at: Desk) -> Non
     with at.serving(at.make(worker(done))):
         at.send(step(), reply_to="later")
         answers = at.connections[0].answers
-        deadline = threading.Event()
-        while not answers.kept:
-            assert not deadline.wait(0.005)
+        with answers._changed:
+            assert answers._changed.wait_for(lambda: answers.kept, DEADLINE_S)
         at.listen("later")
         assert json.loads(at.next("later").message.body) == {"status": "completed"}
 
