@@ -17,8 +17,8 @@ from typing import Any
 from headway.adapters.inline import Inline
 from headway.adapters.processes import Processes
 from headway.adapters.threads import Threads
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import DummyJob, Job
-from headway.jobs.plan import compile_jobs
 from headway.ports.executor import Executor
 from headway.runtime.runner import Runner
 

@@ -84,13 +84,13 @@ def carry_out_without_journal(root: Any) -> None:
 
 def carry_out_with_journal(root: Any) -> None:
     from headway.adapters.inline import Inline
-    from headway.adapters.sql_store import open_sqlite
-    from headway.jobs.plan import compile_jobs
+    from headway.adapters.opening import open_store
+    from headway.jobs.compiling import compile_jobs
     from headway.runtime import launching
     from headway.runtime.targets import Loaded
 
     with tempfile.TemporaryDirectory() as directory:
-        store = open_sqlite(Path(directory, "headway.db"))
+        store = open_store(Path(directory, "headway.db"))
         compiled = compile_jobs(root)
         loaded = Loaded("bench.py", compiled.plan, compiled.definitions, {})
         runner = launching.begin(store, loaded, Inline(), launching.Options())
@@ -189,7 +189,7 @@ def threads() -> None:
     """200 jobs of 50 ms on 16 threads, beside what could at best be had."""
     import headway
     from headway.adapters.threads import Threads
-    from headway.jobs.plan import compile_jobs
+    from headway.jobs.compiling import compile_jobs
     from headway.runtime.runner import Runner
 
     class Nap(headway.Job):

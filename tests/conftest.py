@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("headway.testing.stores")
+
 pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
 
 # Cheapest first. Every test file stands on one of them, and --floors chooses among them.

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.register_assert_rewrite("headway.testing.stores")
-
-from headway.adapters.opening import open_store  # noqa: E402
-from headway.ports.store import Store  # noqa: E402
-from headway.testing.memory import MemoryStore  # noqa: E402
-from headway.testing.stores import StoreContract  # noqa: E402
+from headway.adapters.opening import open_store
+from headway.ports.store import Store
+from headway.testing.memory import MemoryStore
+from headway.testing.stores import StoreContract
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres

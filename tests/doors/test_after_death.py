@@ -238,6 +238,8 @@ def test_a_run_only_job_in_doubt_waits_for_a_persons_answer(held: Held) -> None:
     assert held.states()["Send"] == "in doubt"
     assert settle in held.type("why", "Send").out
     assert held.type("resume", code=4).err == said.err
+    found = held.type("resume", "--json", code=4).json
+    assert (found["state"], found["in_doubt"], found["exit"]) == ("in doubt", ["Send"], 4)
     assert "say how" in held.type("settle", "Send", code=64).err
     assert "Before is not in doubt" in held.type("settle", "Before", "--done", code=1).err
     said = held.type("settle", "Send", "--done", "--why", "it is in the outbox")
@@ -289,7 +291,7 @@ def test_retry_tries_again_what_failed_and_nothing_else(place: Place) -> None:
     assert "nothing failed" in place.type("retry", code=1).err
     place.type("retry", "--from", "Shop")
     assert (place.directory / "asked").read_text() == "Shop Shop "
-    tries = place.type("show", "--job", "Sale", "--json").json["jobs"][0]["tries"]
+    tries = place.type("show", "--job", "Sale", "--json").json["jobs"][0]["history"]
     assert [one["ending"] for one in tries] == ["failed", "failed", "passed", "passed"]
     assert [one["try"] for one in tries] == [1, 2, 3, 4]
 

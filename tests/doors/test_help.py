@@ -1,13 +1,17 @@
 """What a newcomer types first, and what it costs."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 
 import headway
-from headway.doors.cli.entry import COMMANDS
+from headway.doors.cli.entry import COMMANDS, headway_command
+from tests.docs.console import REPOSITORY
 from tests.doors.typed import Place
 
 HEAVY = ("rich", "graphlay", "renderdag", "sqlite3", "psycopg", "PIL", "resvg_py", "subprocess")
@@ -25,6 +29,27 @@ def test_help_lists_every_command_and_each_has_its_own(place: Place) -> None:
     for command in COMMANDS:
         assert f"\n  {command} " in listed
         assert place.type(command, "-h").out.startswith(f"Usage: headway {command}")
+
+
+def options_of(command: click.Command) -> Iterator[list[str]]:
+    """The names of each option of a command and of those below it."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            yield list(parameter.opts)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from options_of(below)
+
+
+def test_the_reference_tells_of_every_command_and_every_option() -> None:
+    page = (REPOSITORY / "docs/reference/command-line.md").read_text("utf-8")
+    for command in COMMANDS:
+        assert re.search(rf"`headway {command}[ `]", page), command
+    told = {"--version", *re.findall(r"--?[a-z][a-z-]*", page)}
+    assert [names for names in options_of(headway_command) if told.isdisjoint(names)] == []
 
 
 def test_the_version_is_the_packages(place: Place) -> None:

@@ -165,8 +165,15 @@ def test_where_no_run_was_made_every_command_says_how_to_make_one(
 
 def test_a_store_that_cannot_be_used_is_unavailable(place: Place) -> None:
     place.write("good.py", GOOD)
-    place.write("broken.db", "this is no database at all" * 100)
-    for words in (("runs",), ("run", "good.py")):
-        said = place.type(*words, "--db", "broken.db", code=69)
-        assert "broken.db cannot be used as a store" in said.err
-        assert "--db" in said.err
+    place.write("file", "")
+    said = place.type("run", "good.py", "--db", "file/store.db", code=69)
+    assert "file/store.db cannot be used as a store" in said.err
+    said = place.type("runs", "--db", "postgresql://ada:secret@127.0.0.1:9/none", code=69)
+    assert "127.0.0.1" in said.err
+    assert "secret" not in said.err
+
+
+def test_a_file_that_is_no_store_is_left_alone(place: Place) -> None:
+    place.write("letter", "Dear Ada, " * 500)
+    said = place.type("runs", "--db", "letter", code=1)
+    assert "letter is no store" in said.err

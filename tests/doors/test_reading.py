@@ -74,9 +74,10 @@ def test_show_tells_one_job_with_all_its_tries(estate: Place) -> None:
     assert said.lines[0].split() == ["✗", "Ground", "failed"]
     assert said.out.count("recheck failed: the ground is wet") == 2
     found = estate.type("show", "--job", "Ground", "--json").json["jobs"][0]
-    assert [one["ending"] for one in found["tries"]] == ["failed", "failed"]
-    assert found["tries"][0]["reason"] == {"type": "ValueError", "message": "the ground is wet"}
-    assert found["tries"][0]["executed"] is True
+    assert found["tries"] == 2
+    assert [one["ending"] for one in found["history"]] == ["failed", "failed"]
+    assert found["history"][0]["reason"] == {"type": "ValueError", "message": "the ground is wet"}
+    assert found["history"][0]["executed"] is True
 
 
 def test_a_run_is_named_by_any_unique_prefix(estate: Place) -> None:
@@ -204,7 +205,13 @@ def test_what_is_written_to_a_file_is_written_as_it_was(place: Place) -> None:
 def test_a_reader_that_leaves_early_is_no_error(two_jobs: Place) -> None:
     for _ in range(3):
         two_jobs.type("run", "hello.py")
-    for typed in ("runs | head -1", "show --json | true", "logs | true", "--help | true"):
+    for typed in (
+        "runs | head -1",
+        "show --json | true",
+        "logs | true",
+        "--help | true",
+        "runs >&-",
+    ):
         done = subprocess.run(
             ["sh", "-c", f"{HEADWAY} {typed}"],
             cwd=two_jobs.directory,

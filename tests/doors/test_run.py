@@ -43,6 +43,7 @@ def test_a_run_repairs_what_is_missing_and_says_where_the_record_is(two_jobs: Pl
     store = two_jobs.directory / ".headway" / "headway.db"
     assert said.lines[3] == f"run {two_jobs.last_run()[:12]} is recorded in {store}"
     assert (two_jobs.directory / "notes/welcome.txt").read_text() == "Hello!"
+    assert (two_jobs.directory / ".headway/.gitignore").read_text() == "*\n"
 
 
 def test_a_second_run_and_a_second_plan_find_nothing_to_do(two_jobs: Place) -> None:
@@ -99,8 +100,10 @@ def test_verbose_tells_each_phase_on_standard_error_and_output_on_standard_outpu
     assert "✓ Fence passed" in said.lines
 
 
-def test_quiet_says_nothing(two_jobs: Place) -> None:
+def test_quiet_says_nothing_if_all_goes_well(two_jobs: Place) -> None:
     assert two_jobs.type("run", "hello.py", "-q") == (0, "", "")
+    two_jobs.write("bad.py", FAILING)
+    assert two_jobs.type("run", "bad.py", "-q", code=1).lines[0].startswith("failed: ")
 
 
 def test_json_tells_each_event_and_sums_up(place: Place) -> None:

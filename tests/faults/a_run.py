@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from headway.adapters.processes import Processes
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import OutputWritten
 from headway.jobs.job import DummyJob
-from headway.jobs.plan import compile_jobs
 from headway.runtime.runner import Runner
 from tests.faults import process_jobs
 

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Life:
     die_at: int = 0  # by SIGKILL, at this commit; 0: not at all
     when: str = "after"  # or "before" that commit
     kill_after_s: float | None = None  # by SIGKILL from outside, wherever it then stands
+    kill_at: str = ""  # by SIGKILL from outside, once this file is there
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def serve() -> None:
     """Fork a life for each line of input."""
     # Imported once here, so that no life has to.
     import headway.adapters.inline
+    import headway.adapters.opening
+    import headway.adapters.processes
     import headway.adapters.sqlite
+    import headway.adapters.threads
     import headway.runtime.launching  # noqa: F401
 
     for line in sys.stdin:
@@ -106,21 +111,31 @@ def _lived(life: Life) -> End:
         _live_and_tell(life, tells)
     os.close(tells)
     try:
-        patience_s = DEADLINE_S if life.kill_after_s is None else life.kill_after_s
-        ended = select.select([hears], [], [], patience_s)[0]
-        if not ended:
-            os.kill(pid, signal.SIGKILL)
+        killed = _watched(life, pid, hears)
         _, status = os.waitpid(pid, 0)
-        told = os.read(hears, 1 << 16) if ended else b""
+        told = b"" if killed else os.read(hears, 1 << 16)
     finally:
         os.close(hears)
-    if not ended and life.kill_after_s is None:
-        return End(False, error="Hung", message=f"a life went on for more than {DEADLINE_S:g} s")
     if told:
         return End(**json.loads(told))
+    if killed == "hung":
+        return End(False, error="Hung", message=f"a life went on for more than {DEADLINE_S:g} s")
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return End(True)
     return End(False, error="Vanished", message=f"a life ended with status {status}")
+
+
+def _watched(life: Life, pid: int, hears: int) -> str:
+    """Wait for a life's end, or end it when its time has come: "killed", or "hung"."""
+    began_at = time.monotonic()
+    patience_s = DEADLINE_S if life.kill_after_s is None else life.kill_after_s
+    while True:
+        left_s = began_at + patience_s - time.monotonic()
+        if left_s <= 0 or (life.kill_at and os.path.exists(life.kill_at)):
+            os.kill(pid, signal.SIGKILL)
+            return "hung" if left_s <= 0 and life.kill_after_s is None else "killed"
+        if select.select([hears], [], [], min(left_s, 0.005) if life.kill_at else left_s)[0]:
+            return ""
 
 
 def _live_and_tell(life: Life, tells: int) -> None:
@@ -165,23 +180,15 @@ def _live(life: Life) -> End:
 
 
 def executor(life: Life) -> Any:
-    if life.on == "threads":
-        from headway.adapters.threads import Threads
+    from headway.runtime.executors import make
 
-        return Threads(life.slots)
-    if life.on == "processes":
-        from headway.adapters.processes import Processes
-
-        return Processes(life.slots)
-    from headway.adapters.inline import Inline
-
-    return Inline()
+    return make(life.on, life.slots)
 
 
 def open_store(url: str) -> Any:
-    """The store at a path or URL, as the command line opens it."""
-    from headway.adapters.sql_store import open_sqlite
+    """The store at a path or URL, made ready if it is new."""
+    from headway.adapters.opening import open_store
 
-    store = open_sqlite(Path(url), check_version=False)
+    store = open_store(url, check_version=False)
     store.upgrade()
     return store

@@ -17,9 +17,9 @@ import pytest
 
 from headway.adapters.processes import Processes
 from headway.adapters.threads import Threads
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Outcome
-from headway.jobs.plan import compile_jobs
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Work

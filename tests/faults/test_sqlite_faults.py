@@ -316,6 +316,28 @@ other.execute("COMMIT")
         assert rows_of(store, RUN) == [passed(1)]
 
 
+def test_a_second_connection_of_a_process_leaves_the_first_its_locks(tmp_path: Path) -> None:
+    """The system gives up all locks of a process on a file when it closes any handle on it."""
+    path = tmp_path / "s.db"
+    with closing(begun(path)) as store:
+        open_store(path).close()
+        # Who believes to be the last to close a file puts its log away.
+        program = """
+import sys
+from headway.adapters.opening import open_store
+from headway.testing.stores import RUN, rows_of
+store = open_store(sys.argv[1])
+print(len(rows_of(store, RUN)))
+store.close()
+"""
+        assert run_python(program, str(path)).stdout == "0\n"
+        store.append(RUN, 1, 1, 2, [passed(1)])
+        assert run_python(program, str(path)).stdout == "1\n"
+        store.append(RUN, 1, 1, 3, [passed(2)])
+        assert run_python(program, str(path)).stdout == "2\n"
+    assert_intact(path)
+
+
 # Size
 
 

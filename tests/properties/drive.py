@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import TryEnded
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending
-from headway.jobs.plan import Plan, Policy, compile_jobs
+from headway.jobs.plan import Plan, Policy
 from headway.jobs.schedule import Schedule
 from tests.properties.one_slot import Example, Try
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from hypothesis import assume, event, given, note, settings
+from hypothesis import Phase, assume, event, given, note, settings
 from hypothesis import strategies as st
 
-from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
 from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
@@ -35,6 +36,8 @@ from tests.properties.simulated import Nature, Simulated, World
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 MOST_LIVES = 100
 EXAMPLES = 5_000 if os.environ.get("HEADWAY_FULL") else 150
+# A bug that was planted on purpose is to be found, not to be understood.
+PHASES = [Phase.generate] if os.environ.get("HEADWAY_PLANTED") else list(Phase)
 NEVER = 1_000
 
 
@@ -99,7 +102,7 @@ deaths = st.lists(
 @pytest.fixture(scope="module")
 def store() -> Iterator[SqlStore]:
     with tempfile.TemporaryDirectory() as directory:
-        store = open_sqlite(Path(directory) / "headway.db", check_version=False)
+        store = open_store(Path(directory) / "headway.db", check_version=False)
         store.upgrade()
         yield store
         store.close()
@@ -266,7 +269,7 @@ runs = given(
 )
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @runs
 def test_a_run_ends_as_if_undisturbed_wherever_it_is_cut_off(
     store: SqlStore, given: Given, slots: int, seed: int, deaths: list[Die]
@@ -280,7 +283,7 @@ def test_a_run_ends_as_if_undisturbed_wherever_it_is_cut_off(
     assert simulation.store.find(simulation.store.run).state is went[0]
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @runs
 def test_a_run_ends_as_if_undisturbed_also_after_ctrl_c(
     store: SqlStore, given: Given, slots: int, seed: int, deaths: list[Die]
@@ -294,7 +297,7 @@ def test_a_run_ends_as_if_undisturbed_also_after_ctrl_c(
     assert Counter(simulation.world.cleaned).keys() == set(reader.due())
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @runs
 def test_a_retry_ends_as_if_undisturbed_wherever_it_is_cut_off(
     store: SqlStore, given: Given, slots: int, seed: int, deaths: list[Die]

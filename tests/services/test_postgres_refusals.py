@@ -46,10 +46,6 @@ def admin(postgres: Postgres, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def grants(text: str, schema: str = "public") -> list[str]:
-    return [line.strip() for line in text.format(schema=schema).split(";") if line.strip()]
-
-
 @contextmanager
 def role(postgres: Postgres, name: str, *options: str) -> Iterator[str]:
     """A role that may connect and nothing else; the URL by which it does."""
@@ -133,16 +129,12 @@ def test_a_database_whose_text_is_not_unicode_is_refused(postgres: Postgres) -> 
 
 # Rights
 
-WRITER = """
-GRANT USAGE ON SCHEMA {schema} TO writer;
-GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO writer;
-GRANT INSERT, DELETE ON runs, events, output, requests TO writer;
-GRANT UPDATE ON runs, requests TO writer
-"""
-READER = """
-GRANT USAGE ON SCHEMA {schema} TO reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader
-"""
+
+def grants(name: str) -> list[str]:
+    """What the page tells to grant to a role."""
+    page = Path(__file__).parents[2] / "docs/how-to/postgresql.md"
+    text = page.read_text("utf-8").partition(f"<!-- role: {name} -->\n```sql\n")[2]
+    return text.partition("```")[0].strip().splitlines()
 
 
 def test_a_role_without_rights_is_refused(postgres: Postgres, store: SqlStore) -> None:
@@ -152,7 +144,7 @@ def test_a_role_without_rights_is_refused(postgres: Postgres, store: SqlStore) -
 
 def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: SqlStore) -> None:
     with role(postgres, "writer") as url:
-        admin(postgres, *grants(WRITER))
+        admin(postgres, *grants("writer"))
         with closing(open_store(url)) as writer:
             epoch = writer.take(RUN, 1, owner(2))
             number = writer.ask(RUN, "cancel", {}, "me", 1)
@@ -182,7 +174,7 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
 def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStore) -> None:
     store.append(RUN, 1, 1, 2, [passed(1)])
     with role(postgres, "reader") as url:
-        admin(postgres, *grants(READER))
+        admin(postgres, *grants("reader"))
         with closing(open_store(url)) as reader:
             assert rows_of(reader, RUN) == [passed(1)]
             with pytest.raises(Refused):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from headway.adapters import postgres as adapter
 from headway.adapters.inline import Inline
@@ -17,12 +19,13 @@ from headway.adapters.postgres import PostgresDatabase
 from headway.adapters.sql_store import SqlStore
 from headway.errors import Conflict, Unavailable
 from headway.jobs.states import RunState
-from headway.ports.store import Line
+from headway.ports.store import Line, Store
 from headway.runtime import launching
 from headway.runtime.runner import Runner
 from headway.runtime.targets import Loaded, load
 from headway.testing.stores import RUN, launch, owner, passed, rows_of
-from tests.services.postgres import Postgres
+from tests.properties.store_machine import StoreMachine
+from tests.services.postgres import Postgres, PostgresServer
 
 pytestmark = pytest.mark.services
 
@@ -258,3 +261,25 @@ def test_a_number_that_another_one_took_is_a_conflict(postgres: Postgres, store:
         for thread in threads:
             thread.join()
     assert sorted(results) == ["conflict", "written"]
+
+
+def test_postgresql_and_the_model_say_the_same(postgres_server: PostgresServer) -> None:
+    names: list[str] = []
+    template = postgres_server.create_database()
+    open_store(postgres_server.url(template)).close()
+
+    class Machine(StoreMachine):
+        @staticmethod
+        def open_store() -> Store:
+            names.append(postgres_server.create_database(template))
+            return open_store(postgres_server.url(names[-1]))
+
+        def teardown(self) -> None:
+            super().teardown()
+            postgres_server.drop_database(names.pop())
+
+    phases = (Phase.generate, Phase.shrink)  # each example costs a database
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=15, deadline=None, phases=phases)
+    )
+    postgres_server.drop_database(template)

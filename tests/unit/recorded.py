@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from headway.adapters.inline import Inline
-from headway.adapters.sql_store import SqlStore, open_sqlite
-from headway.jobs.events import Event, decode
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
+from headway.jobs.compiling import compile_jobs
+from headway.jobs.events import Event, Listener, decode
 from headway.jobs.job import Job
-from headway.jobs.plan import Plan, compile_jobs
+from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
 from headway.jobs.states import RunState
 from headway.ports.executor import Executor
@@ -77,11 +79,12 @@ class Recorded:
     def __init__(self, directory: Path, root: type[Job], **inputs: Any) -> None:
         plan, definitions, *_ = compile_jobs(root)
         self.loaded = Loaded("somewhere.py", plan, definitions, inputs)
-        self.store = open_sqlite(directory / "recorded.db", check_version=False)
+        self.store = open_store(directory / "recorded.db", check_version=False)
         self.store.upgrade()
         self.options = launching.Options()
         self.executor: Callable[[], Executor] = Inline
         self.death: BaseException = Death()
+        self.listeners: list[Listener] = []
         self.runner: Runner
 
     def __enter__(self) -> "Recorded":
@@ -98,7 +101,9 @@ class Recorded:
         """The run's first life; None if it died. ``die``: as ``At`` is made of."""
         store: Any = Mortal(self.store, self.plan, At(*die) if die else None, self.death)
         return self._live(
-            lambda: launching.begin(store, self.loaded, self.executor(), self.options)
+            lambda: launching.begin(
+                store, self.loaded, self.executor(), self.options, self.listeners
+            )
         )
 
     def resume(self, *die: Any, retry: Sequence[int] | None = None) -> RunState | None:
@@ -107,7 +112,13 @@ class Recorded:
         record = self.record()._replace(owner=None)
         return self._live(
             lambda: launching.take_up(
-                store, record, self.loaded, self.executor(), self.options, retry=retry
+                store,
+                record,
+                self.loaded,
+                self.executor(),
+                self.options,
+                self.listeners,
+                retry=retry,
             )
         )
 

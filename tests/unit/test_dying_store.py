@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from headway.adapters.sql_store import open_sqlite
+from headway.adapters.opening import open_store
 from headway.jobs.events import Row
 from headway.ports.store import Launch, Owner
 from headway.testing.faults import DyingStore
@@ -40,10 +40,10 @@ def test_it_dies_before_or_after_its_nth_commit(
 ) -> None:
     program = f"""
 from pathlib import Path
-from headway.adapters.sql_store import open_sqlite
+from headway.adapters.opening import open_store
 from headway.testing.faults import DyingStore
 from tests.unit.test_dying_store import three_commits
-three_commits(DyingStore(open_sqlite(Path("s.db")), 3, {when!r}))
+three_commits(DyingStore(open_store(Path("s.db")), 3, {when!r}))
 """
     child = subprocess.run(
         [sys.executable, "-c", program],
@@ -52,13 +52,13 @@ three_commits(DyingStore(open_sqlite(Path("s.db")), 3, {when!r}))
         check=False,
     )
     assert child.returncode == -signal.SIGKILL
-    store = open_sqlite(tmp_path / "s.db")
+    store = open_store(tmp_path / "s.db")
     assert [entry.seq for entry in store.journal(RUN)] == kept
     store.close()
 
 
 def test_a_store_that_raises_commits_nothing_more_once_it_is_dead(tmp_path: Path) -> None:
-    store = DyingStore(open_sqlite(tmp_path / "s.db"), 2, "before", raises=Death())
+    store = DyingStore(open_store(tmp_path / "s.db"), 2, "before", raises=Death())
     with pytest.raises(Death):
         three_commits(store)
     with pytest.raises(Death):
@@ -70,7 +70,7 @@ def test_a_store_that_raises_commits_nothing_more_once_it_is_dead(tmp_path: Path
 
 
 def test_with_no_death_wished_for_it_only_counts(tmp_path: Path) -> None:
-    store = DyingStore(open_sqlite(tmp_path / "s.db"), 0, "before")
+    store = DyingStore(open_store(tmp_path / "s.db"), 0, "before")
     three_commits(store)
     assert store.commits == 3
     store.close()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from headway.errors import DefinitionError
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import DummyJob, Job, NodeSpec, Rules, RunonlyJob
-from headway.jobs.plan import Plan, Policy, compile_jobs
+from headway.jobs.plan import Plan, Policy
 
 
 def check(self: Any, *args: Any, **kwargs: Any) -> None:

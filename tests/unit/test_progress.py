@@ -126,6 +126,15 @@ def test_what_needs_a_failed_job_is_blocked_by_it_near_or_far() -> None:
     assert progress.failure(GROUND) == WET
 
 
+def test_blame_is_laid_on_the_jobs_that_failed_themselves() -> None:
+    progress = after(
+        TryEnded(2, GROUND, 1, FAILED, final=True, failure=WET),
+        TryEnded(3, BELL, 1, FAILED, final=True, failure=WET),
+    )
+    assert progress.blame(5) == {HOUSE: (GROUND,), ESTATE: (GROUND, BELL)}
+    assert progress.blame(1)[ESTATE] == (GROUND,)
+
+
 def test_a_final_failure_leaves_no_try() -> None:
     progress = after(TryEnded(2, GROUND, 1, FAILED, final=True, failure=WET))
     assert states(progress)[GROUND] == "failed"

@@ -20,6 +20,7 @@ from headway.jobs.plan import Plan, Policy
 from headway.jobs.schedule import Schedule
 from headway.jobs.states import JobState, RunState
 from headway.runtime import clocks
+from headway.runtime.executors import make
 from tests.unit.recorded import Recorded
 
 
@@ -268,6 +269,7 @@ def test_tries_that_ended_are_counted_and_one_that_was_cut_off_is_not(
         assert tries[-1][1] is Ending.REPAIRED
         assert [number for number, _ in tries] == list(range(1, len(tries) + 1))
         assert len(tries) <= Stubborn.TRIES
+    assert log.count("run Stubborn") == 3, "the Check decides whether it is done"
 
 
 class Hopeless(Doing):
@@ -577,3 +579,43 @@ def test_the_policy_of_a_plan_that_stops_on_failure_is_obeyed_after_a_death(
     schedule = Schedule.from_journal(plan, events)
     assert schedule.is_over
     assert schedule.states_shown()[plan.key_of("Other")] is JobState.BLOCKED
+
+
+class Slipped(Tidy):
+    """Its Check cannot be right: a slip, not a state of the world."""
+
+    DEPS = (First,)
+
+    def Check(self, log: list[str]) -> None:
+        undefined  # type: ignore[name-defined]  # noqa: B018, F821
+
+
+class AboveSlipped(Tidy):
+    DEPS = (Slipped,)
+
+
+@pytest.mark.parametrize(("on", "slots"), [("inline", 1), ("threads", 2)])
+def test_a_strict_run_stops_at_a_check_that_looks_broken_and_can_be_retried(
+    tmp_path: Path, log: list[str], on: str, slots: int
+) -> None:
+    with Recorded(tmp_path, AboveSlipped, log=log) as run:
+        run.executor = lambda: make(on, slots)
+        run.options.strict = True
+        assert run.begin() is RunState.FAILED
+        assert run.states() == {"First": "repaired", "Slipped": "failed", "AboveSlipped": "blocked"}
+        assert tidied == ["First"], "its Run was not entered"
+        run.options.strict = False
+        assert run.retry() is RunState.FAILED
+    assert log == ["run First", *["run Slipped"] * 3]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_strict_run_that_is_killed_at_a_broken_check_stops_there_again(
+    tmp_path: Path, log: list[str], when: str
+) -> None:
+    with Recorded(tmp_path, AboveSlipped, log=log) as run:
+        run.options.strict = True
+        assert run.begin(when, "failed", "Slipped") is None
+        assert run.resume() is RunState.FAILED
+    assert log == ["run First"]
+    assert tidied == ["First"]

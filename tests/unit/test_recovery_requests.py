@@ -1,5 +1,6 @@
 """What somebody asked of a run, and jobs in doubt: answered once, remembered over deaths."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from headway.jobs.events import RunCancelled, RunEnded, Settled, TryEnded
 from headway.jobs.outcomes import Ending
 from headway.jobs.states import RunState
 from headway.ports.store import Request
+from headway.runtime.executors import make
 from headway.runtime.launching import Undecided
 from headway.runtime.requests import decide
 from tests.unit.recorded import Recorded
@@ -295,3 +297,44 @@ def test_requests_that_make_no_sense_do_not_keep_a_run_from_being_resumed(
         requests = [run.ask("settle", key="x"), run.ask("dance"), run.ask("settle", key=0)]
         assert run.resume() is RunState.SUCCEEDED
         assert all((run.answer(request) or "").startswith("refused") for request in requests)
+
+
+@pytest.mark.parametrize(("on", "slots"), [("inline", 1), ("threads", 2)])
+def test_a_run_that_is_cancelled_while_a_check_is_asked_does_not_go_on_to_its_run(
+    tmp_path: Path, on: str, slots: int
+) -> None:
+    heard = threading.Event()
+
+    class Asked(Job):
+        TRIES = 1
+
+        def Check(self) -> None:
+            if not ran:
+                run.ask("cancel")
+                ran.append("Check")
+                if on == "inline":
+                    run.runner.tick()
+                assert heard.wait(10)
+            assert "mended" in ran
+
+        def Run(self) -> None:
+            ran.append("Run")
+
+    class Above(Job):
+        DEPS = (Asked,)
+
+        def Check(self) -> None:
+            ran.append("Above")
+
+    def listen(event: object) -> None:
+        if isinstance(event, RunCancelled):
+            heard.set()
+
+    with Recorded(tmp_path, Above) as run:
+        run.executor = lambda: make(on, slots)
+        run.listeners.append(listen)
+        assert run.begin() is RunState.CANCELLED
+        assert ran == ["Check"]
+        assert run.told(TryEnded) == [], "what had done nothing does not count"
+        ran.append("mended")
+        assert run.retry() is RunState.SUCCEEDED

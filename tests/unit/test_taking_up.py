@@ -1,6 +1,7 @@
 """Who may take a run up, and with which plan."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import pytest
 
 from headway import Job
 from headway.adapters.inline import Inline
-from headway.adapters.sql_store import SqlStore, open_sqlite
+from headway.adapters.opening import open_store
+from headway.adapters.sql_store import SqlStore
 from headway.errors import Conflict, DefinitionError
-from headway.jobs.events import ProcessStarted, TryEnded, decode
-from headway.jobs.states import RunState
+from headway.jobs.events import TryEnded, decode
+from headway.jobs.states import JobState, RunState
 from headway.ports.store import Launch, Owner, RunRecord
 from headway.runtime import launching, ownership
 from headway.runtime.keeper import Keeper
@@ -107,6 +109,17 @@ def test_an_owner_whose_run_was_taken_writes_nothing_more_and_starts_nothing_mor
         assert run.told(TryEnded) == []
 
 
+def test_an_outcome_that_could_not_be_written_is_not_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Steps, "taken", False)
+    with Recorded(tmp_path, Next) as run:
+        monkeypatch.setitem(globals(), "while_it_runs", lambda: take_away(run))
+        with pytest.raises(Conflict):
+            run.begin()
+        assert run.runner.schedule.states == [JobState.RUNNING, JobState.PENDING]
+
+
 def test_an_owner_whose_run_was_taken_ends_its_commands_and_its_keeper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,49 +158,6 @@ def test_of_two_that_resume_at_once_one_is_told_that_the_other_was_first(
         assert first.run() is RunState.SUCCEEDED
 
 
-# Commands that outlived their runner
-
-
-def started(argv: list[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE)
-
-
-def noted(pid: int) -> ProcessStarted:
-    return ProcessStarted(1, 0, 1, pid, ownership.process_started(pid), ownership.boot_id())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_what_a_dead_command_left_in_its_group_is_found() -> None:
-    script = "sleep 60 & echo $!; read -r _"
-    with subprocess.Popen(
-        ["sh", "-c", script],
-        start_new_session=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as shell:
-        assert shell.stdout is not None
-        child = int(shell.stdout.readline())
-        command = noted(shell.pid)
-        try:
-            assert ownership.is_left(command)
-            shell.kill()
-            shell.wait()
-            assert ownership.is_left(command)
-            later = command._replace(started=str(int(command.started) + 10**9))
-            assert not ownership.is_left(later), "it was there before the command"
-            assert not ownership.is_left(command._replace(boot="another boot"))
-        finally:
-            os.kill(child, 9)
-
-
-def test_a_command_that_has_ended_is_not_left() -> None:
-    with started(["true"]) as command:
-        event = noted(command.pid)
-        command.wait()
-    assert not ownership.is_left(event)
-    assert not ownership.is_left(event._replace(started=""))
-
-
 # Plans and sources
 
 TARGET = """
@@ -219,7 +189,7 @@ def plan(servers, **inputs):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqlStore]:
-    store = open_sqlite(tmp_path / "headway.db", check_version=False)
+    store = open_store(tmp_path / "headway.db", check_version=False)
     store.upgrade()
     yield store
     store.close()
@@ -315,7 +285,7 @@ def test_a_run_whose_directory_is_gone_says_so(store: SqlStore, target: Path) ->
     run = begun(store)
     target.unlink()
     os.chdir("/")
-    target.parent.rmdir()
+    shutil.rmtree(target.parent)
     with pytest.raises(DefinitionError, match="which is gone"):
         launching.reload(store, run)
 

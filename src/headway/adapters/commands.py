@@ -15,6 +15,7 @@ from headway.adapters.groups import end_group as end_group  # also found here by
 from headway.adapters.lines import Lines
 from headway.jobs.job import Completed
 
+MARK = "HEADWAY_TRY"  # in a command's environment: the run, key and number of its try
 # At a deadline, less than executors wait (2 s), so that a try whose command ignores TERM still
 # comes to an end by itself.
 LATE_GRACE_S = 1.5
@@ -95,7 +96,7 @@ def start(
             stdout=target,
             stderr=target,
             cwd=cwd,
-            env=None if env is None else {**os.environ, **env},
+            env=_unmarked(env),
             start_new_session=True,
         )
     finally:
@@ -103,6 +104,20 @@ def start(
     # Nobody waits for it: it is not ours any more. Popen would warn when it is forgotten.
     process.returncode = 0
     return process.pid
+
+
+def marked(env: Mapping[str, str] | None, run: str, key: int, number: int) -> Mapping[str, str]:
+    """An addition to the environment that also tells whose command it is.
+
+    What the command starts inherits it. So all of it can be found, should the run's process die
+    before it has taken note of the command.
+    """
+    return {**(env or {}), MARK: f"{run} {key} {number}"}
+
+
+def _unmarked(env: Mapping[str, str] | None) -> dict[str, str]:
+    """An environment for what is to outlive the run, and any run that this one is a command of."""
+    return {name: text for name, text in {**os.environ, **(env or {})}.items() if name != MARK}
 
 
 def _begun(

@@ -3,6 +3,9 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 GRACE_S = 5.0  # between TERM and KILL
 _LOOK_S = 0.05
@@ -17,13 +20,15 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def group_lives(pid: int) -> bool:
+    """Whether a process of a group lives; one that has ended may be there until it is reaped."""
     try:
         os.killpg(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    found = list(processes())
+    return not found or any(one.group == pid for one in map(stat, found) if one)
 
 
 def end_group(pid: int) -> None:
@@ -53,3 +58,32 @@ def how_ended(code: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+class Stat(NamedTuple):
+    """What Linux tells of a living process."""
+
+    parent: int
+    group: int
+    session: int
+    started: str  # in ticks since the system's start
+
+
+def stat(pid: int) -> Stat | None:
+    """What /proc tells of a living process; None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    state, parent, group, session, *rest = text[text.rindex(")") + 2 :].split()
+    # A dead process that nobody has waited for still has a place in /proc.
+    return None if state in ("Z", "X") else Stat(int(parent), int(group), int(session), rest[15])
+
+
+def processes() -> Iterator[int]:
+    """The ids of all processes that /proc shows; nothing where there is no /proc."""
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return
+    yield from (int(name) for name in names if name.isdigit())

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 
 LONGEST_LINE = 16_384  # characters; the rest of a longer line is cut off
-_LONGEST_BYTES = 4 * LONGEST_LINE  # as many characters at the least
+CUT = " … (cut)"  # and this put in its place
+_LONGEST_BYTES = 4 * (LONGEST_LINE + 1)  # characters at the least: more than the longest line has
+
+
+def shortened(line: str) -> str:
+    """A line that is no longer than lines may be."""
+    return line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + CUT
 
 
 class Lines:
@@ -33,4 +39,4 @@ class Lines:
 
 
 def _text(line: bytes) -> str:
-    return line[:_LONGEST_BYTES].removesuffix(b"\r").decode(errors="replace")[:LONGEST_LINE]
+    return shortened(line[:_LONGEST_BYTES].removesuffix(b"\r").decode(errors="replace"))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from headway.adapters import statements
@@ -235,18 +234,6 @@ class SqlStore:
         host, pid = rows[0]
         whose = f"process {pid} on {host} owns it now" if host else "it has been ended meanwhile"
         return Conflict(f"run {id} is no longer ours: {whose}")
-
-
-def open_sqlite(path: Path, *, durable: str = "process", check_version: bool = True) -> SqlStore:
-    """The store in a file. Raises: Unavailable, Rejected."""
-    from headway.adapters.sqlite import SqliteDatabase
-
-    database = SqliteDatabase(path, durable=durable)
-    try:
-        return SqlStore(database, check_version=check_version)
-    except BaseException:
-        database.close()
-        raise
 
 
 def _stored(owner: Owner) -> dict[str, Any]:

@@ -42,7 +42,10 @@ class SqliteDatabase:
         self.place = str(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Only a new file: to close a handle on one that this process has open already would
+            # give up the locks it has there.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
             # The statements of a transaction are our own, and so is the waiting.
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
@@ -163,9 +166,16 @@ class SqliteDatabase:
         why = _REASONS.get(code) if code is not None else None
         if isinstance(error, OSError):
             why = _REFUSALS.get(error.errno or 0)
+        elif code == sqlite3.SQLITE_CANTOPEN and not self._may_be_written():
+            why = _READ_ONLY
         if why is None:
             why = f"{error}. Check the path and its permissions, or name another with --db."
         return Unavailable(f"{self.place} cannot be used as a store: {why}")
+
+    def _may_be_written(self) -> bool:
+        path = Path(self.place)
+        ours = os.access in os.supports_effective_ids
+        return all(os.access(each, os.W_OK, effective_ids=ours) for each in (path, path.parent))
 
     def _foreign(self) -> Rejected:
         return Rejected(

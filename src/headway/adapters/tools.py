@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from headway.adapters import commands
-from headway.adapters.lines import LONGEST_LINE
+from headway.adapters.lines import LONGEST_LINE, shortened
 from headway.errors import Refused
 from headway.jobs.job import Completed
 from headway.jobs.shared import SharedStorage
@@ -50,10 +50,10 @@ class JobOutput:
         """As a file's, for ``print(..., file=self.output)``: a line is told when it is whole."""
         *lines, rest = text.split("\n")
         for line in lines:
-            self._wrote("info", (self._rest + line)[:LONGEST_LINE])
+            self._wrote("info", shortened(self._rest + line))
             self._rest = ""
-        if len(self._rest) < LONGEST_LINE:
-            self._rest += rest[:LONGEST_LINE]
+        if len(self._rest) <= LONGEST_LINE:
+            self._rest += rest[: LONGEST_LINE + 1]
         return len(text)
 
     def flush(self) -> None:
@@ -64,7 +64,7 @@ class JobOutput:
     def _say(self, level: str, message: object, args: tuple[object, ...]) -> None:
         text = str(message) % args if args else str(message)
         for line in text.splitlines() or [""]:
-            self._wrote(level, line[:LONGEST_LINE])
+            self._wrote(level, shortened(line))
 
 
 class Tools:
@@ -110,7 +110,7 @@ class Tools:
             argv,
             check=check,
             cwd=cwd,
-            env=env,
+            env=commands.marked(env, work.run, key, number) if work.run else env,
             input=input,
             wrote=lambda stream, text: work.wrote(key, number, stream, text),
             started=lambda pid: work.started_process(key, number, pid),

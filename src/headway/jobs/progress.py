@@ -111,18 +111,13 @@ class Progress:
         key, number, at_us = event.key, event.number, event.at_us
         match event:
             case TryStarted():
-                known = self.going.get(key)
-                if known is not None and known.number == number:
-                    # A journal writes it late, and only for a try that goes on for a while.
-                    self.going[key] = known._replace(began_us=at_us)
-                    return
-                first = Phase.CHECK if self.plan.rules[key].has_check else Phase.RUN
                 going = self.going.get(key)
                 if going is not None and going.number == number:
-                    # Journalled late, when the try had gone on for a while already.
+                    # A journal writes it late, and only for a try that goes on for a while.
                     self.going[key] = going._replace(began_us=at_us)
-                else:
-                    self.going[key] = Going(number, first, at_us, at_us)
+                    return
+                first = Phase.CHECK if self.plan.rules[key].has_check else Phase.RUN
+                self.going[key] = Going(number, first, at_us, at_us)
             case RunIntended():
                 self.repairs += 1
                 began_us = self._began_us(key, number) or at_us
@@ -273,6 +268,22 @@ class Progress:
         for need in sorted(self.plan.below(key) - {key}):
             if states[need] in HOPELESS:
                 found.append(need)
+        return found
+
+    def blame(self, most: int) -> dict[int, tuple[int, ...]]:
+        """For each blocked job, up to so many of the jobs to blame; linear in jobs and needs."""
+        states = self.states()
+        found: dict[int, tuple[int, ...]] = {}
+        for key, state in enumerate(states):
+            if state is not JobState.BLOCKED:
+                continue
+            blamed: dict[int, None] = {}
+            for need in self.plan.needs[key]:
+                if states[need] in (JobState.BLOCKED, JobState.PENDING):
+                    blamed.update(dict.fromkeys(found.get(need, ())))
+                elif states[need] in HOPELESS:
+                    blamed[need] = None
+            found[key] = tuple(blamed)[:most]
         return found
 
     def blocks(self, key: int) -> list[int]:

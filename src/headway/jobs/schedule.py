@@ -20,6 +20,7 @@ States of a node:
                             |               WAITING (a try failed, tries are left)
                             +---- started -----+
     IN_DOUBT --settled--> REPAIRED | FAILED | PENDING (its try counts no more)
+    RUNNING --withdrawn--> PENDING (its try does not count)
 
 BLOCKED and CANCELLED are derived when asked for: see ``states_shown``. All other news is Ignored.
 
@@ -209,6 +210,18 @@ class Schedule:
                 self._stop()
         self._open_finally()
         return state
+
+    def withdrawn(self, key: int) -> Ignored | None:
+        """A try that had begun is not to be: it had done nothing, and does not count."""
+        if not 0 <= key < len(self.states) or self.states[key] is not _RUNNING:
+            return self._foreign(key, "was withdrawn")
+        self.running -= 1
+        self.states[key] = _PENDING
+        if self._limits:
+            self._release(key)
+        self._startable(key)
+        self._open_finally()
+        return None
 
     def settled(self, key: int, how: str) -> JobState | Ignored:
         """A person answered for a job in doubt: 'done', 'again' or 'failed'."""

@@ -16,8 +16,8 @@ from headway.pictures.drawing import Drawing
 from headway.pictures.paths import length_px
 from headway.pictures.to_svg import svg_of
 
-_SHARP = 5_000_000  # pixels up to which a picture is drawn larger than life, at most twice
-_MOST = 12_000_000  # pixels; a larger picture is drawn smaller (rasterising takes 10 bytes each)
+_SHARP = 2_500_000  # pixels up to which a picture is drawn larger than life, at most twice
+_MOST = 8_000_000  # pixels; a larger picture is drawn smaller (rasterising takes 10 bytes each)
 _READABLE = 0.75  # below this share of its size a picture says that it was reduced
 _SMOOTH_PX = 1_000_000  # length of all lines up to which smoothing their edges is quick
 _COVERED = re.compile("[\n -\u024f\u0370-\u03ff\u0400-\u045f\u2010-\u2026]*")

@@ -39,6 +39,7 @@ class Work:
     act: bool = True  # False: ask Checks only
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
+    run: str = ""  # the run's id, which its commands carry in their environment; "" if not recorded
     # Run is about to start; returns once that is committed. ``outcome`` says what was so far.
     intends: Callable[[int, int, Outcome], None] = lambda key, number, outcome: None
     phase_ended: Callable[[int, int, Phase, Failure | None], None] = (

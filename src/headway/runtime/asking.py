@@ -19,13 +19,20 @@ ANSWER_S = 5.0  # how long an owner is waited for; it looks four times a second
 _LOOK_S = 0.05
 
 
-def asked(store: Store, record: RunRecord, verb: str, args: Mapping[str, Any]) -> str:
+def asked(
+    store: Store,
+    record: RunRecord,
+    verb: str,
+    args: Mapping[str, Any],
+    *,
+    patience_s: float = ANSWER_S,
+) -> str:
     """Leave a request for the run's living owner; its answer.
 
     Raises: Rejected when the owner refuses; Unavailable when it does not answer in time.
     """
     number = store.ask(record.id, verb, args, who(), clocks.now_us())
-    give_up_at = clocks.monotonic() + ANSWER_S
+    give_up_at = clocks.monotonic() + patience_s
     while clocks.monotonic() < give_up_at:
         request = store.request(number)
         if request is not None and request.answer is not None:
@@ -35,7 +42,7 @@ def asked(store: Store, record: RunRecord, verb: str, args: Mapping[str, Any]) -
         time.sleep(_LOOK_S)
     short = short_id(record.id)
     raise Unavailable(
-        f"{record.owner} has not answered for {ANSWER_S:g} s. The request stays with run {short}:"
+        f"{record.owner} has not answered for {patience_s:g} s. The request stays with run {short}:"
         " its owner answers when it looks, or else whoever resumes it"
     )
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from headway.errors import DefinitionError
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import CleanupEnded, Event, Live, PhaseEnded
 from headway.jobs.outcomes import Phase
-from headway.jobs.plan import Plan, Policy, compile_jobs
+from headway.jobs.plan import Plan, Policy
 from headway.jobs.states import JobState
 from headway.ports.executor import Executor
 from headway.runtime.arguments import require_accepted

@@ -176,7 +176,7 @@ def take_up(
         store, record.id, epoch, lap=lap, next_seq=len(entries) + 1, now_us=clocks.now_us
     )
     stood = Stood(loaded.plan, events)
-    stood.end_processes()
+    stood.end_processes(record.id)
     told: list[Event] = [RunResumed(clocks.now_us(), str(ownership.this_process()))]
     told += stood.lost()
     if retry is not None:

@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from headway.jobs.events import ProcessStarted
+from headway.adapters import groups
 from headway.jobs.states import RunState
 from headway.ports.store import Owner, RunRecord
 
@@ -31,44 +31,9 @@ def boot_id() -> str:
 def process_started(pid: int) -> str:
     """When a process of this machine started, as the system tells it; "" if there is none."""
     if sys.platform == "linux":
-        fields = _stat(pid)
-        return fields[_STARTED] if fields else ""
+        found = groups.stat(pid)
+        return found.started if found else ""
     return _said(["ps", "-o", "lstart=", "-p", str(pid)])
-
-
-# Places in /proc/PID/stat after the name.
-_STATE, _GROUP, _SESSION, _STARTED = 0, 2, 3, 19
-
-
-def _stat(pid: int) -> list[str]:
-    """What /proc tells of a living process; empty if there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return []
-    fields = stat[stat.rindex(")") + 2 :].split()
-    # A dead process that nobody has waited for still has a place in /proc.
-    return [] if fields[_STATE] in ("Z", "X") else fields
-
-
-def is_left(command: ProcessStarted) -> bool:
-    """Whether anything is left of a command: itself, or what it started in its group.
-
-    Each command leads a session of its own. While any process of that is left, its number is
-    given to no other, so what is found there was started by the command, if by anybody known.
-    """
-    if command.boot != boot_id() or not command.started:
-        return False
-    started = process_started(command.pid)
-    if started or sys.platform != "linux":
-        return started == command.started
-    number = str(command.pid)
-    found = [_stat(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    members = [fields for fields in found if fields and fields[_GROUP] == number]
-    return any(
-        fields[_SESSION] == number and int(fields[_STARTED]) >= int(command.started)
-        for fields in members
-    )
 
 
 def _said(argv: list[str]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from headway.jobs.events import (
     CleanupEnded,
+    CleanupIntended,
     Event,
     ProcessStarted,
     RunIntended,
@@ -17,7 +18,7 @@ from headway.jobs.schedule import Schedule
 from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.standing import SUCCEEDED, Standing
 from headway.jobs.states import JobState
-from headway.runtime import clocks, ownership
+from headway.runtime import clocks
 from headway.runtime.runner import Executed, Runner, Start
 
 _LOST = Failure("Lost", "its process ended while Run was going on")
@@ -31,6 +32,7 @@ class Stood:
         self._events = events
         self._intended: dict[tuple[int, int], RunIntended] = {}  # in the order they began
         self._ended: dict[tuple[int, int], TryEnded] = {}
+        self._cleaning: set[tuple[int, int]] = set()
         self._cleaned: set[tuple[int, int]] = set()
         self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
         self._cleanup_failures: list[tuple[int, Failure]] = []
@@ -46,6 +48,7 @@ class Stood:
             place = (event.key, event.number)
             self._intended.pop(place, None)
             self._intended[place] = event
+            self._cleaning.discard(place)
             self._cleaned.discard(place)
         elif isinstance(event, TryEnded):
             self._ended[event.key, event.number] = event
@@ -53,6 +56,8 @@ class Stood:
                 self._commands.pop((event.key, event.number), None)
         elif isinstance(event, ProcessStarted):
             self._commands.setdefault((event.key, event.number), []).append(event)
+        elif isinstance(event, CleanupIntended):
+            self._cleaning.add((event.key, event.number))
         elif isinstance(event, CleanupEnded):
             self._cleaned.add((event.key, event.number))
             self._commands.pop((event.key, event.number), None)
@@ -61,17 +66,19 @@ class Stood:
         elif isinstance(event, RunRetried):
             self._cleanup_failures.clear()
 
-    def end_processes(self) -> None:
-        """End what is left of the commands that the dead owner's jobs were running.
+    def end_processes(self, run: str) -> None:
+        """End what is left of the commands that the dead owner's jobs were running."""
+        from headway.runtime.leftovers import end_leftovers
 
-        A command that took itself out of its session is out of reach.
-        """
-        from headway.adapters.commands import end_group
+        noted = [command for commands in self._commands.values() for command in commands]
+        end_leftovers(run, noted, self._is_over)
 
-        for commands in self._commands.values():
-            for command in commands:
-                if ownership.is_left(command):
-                    end_group(command.pid)
+    def _is_over(self, key: int, number: int) -> bool:
+        """Whether nothing of a try can be under way, its Cleanup included."""
+        place = (key, number)
+        ended = self._ended.get(place)
+        known = ended is not None and ended.ending is not Ending.OVERDUE
+        return known and (place in self._cleaned or place not in self._cleaning)
 
     def lost(self) -> list[TryEnded]:
         """The ends of tries of run-only jobs whose Run began and whose end nobody saw."""

@@ -56,6 +56,15 @@ class BrokenJob(BaseException):
         self.failure = failure
 
 
+class CutShort(BaseException):
+    """The run is being stopped: ends a try before its Run."""
+
+    def __init__(self, key: int, number: int) -> None:
+        super().__init__(key, number)
+        self.key = key
+        self.number = number
+
+
 class Executed(NamedTuple):
     """A try whose Run was entered and whose Cleanup is due."""
 
@@ -137,6 +146,7 @@ class Runner:
             act=act,
             trace=trace,
             watches_phases=watches_phases,
+            run=journal.run if journal is not None else "",
             intends=self._intends,
             phase_ended=self._phase_ended,
             wrote=self._wrote,
@@ -165,7 +175,7 @@ class Runner:
         executor.open(self._work)
         try:
             try:
-                self._drive()
+                self._drive_on()
             except BrokenJob as broken:
                 self._broke(broken)
             except KeyboardInterrupt:
@@ -192,6 +202,13 @@ class Runner:
         """Run the Cleanups that are due, of a run that stood at ``state``; where it stands then."""
         self.unwind_now()
         return self._left(state)
+
+    def _drive_on(self) -> None:
+        while True:
+            try:
+                return self._drive()
+            except CutShort as short:
+                self._cut_short(short)
 
     def _drive(self) -> None:
         schedule, executor, journal = self.schedule, self._executor, self._journal
@@ -242,7 +259,8 @@ class Runner:
 
         Raises: DefinitionError when a job is still to start and that does not bring it back.
         """
-        for name, key in sorted(self._owed.items(), key=lambda item: item[1]):
+        owed, self._owed = self._owed, {}
+        for name, key in sorted(owed.items(), key=lambda item: item[1]):
             if not self._has(name) and self.plan.rules[key].has_check:
                 self._executor.ask(key)
             if not self._has(name) and not self.schedule.is_over:
@@ -332,6 +350,8 @@ class Runner:
     # What the executor tells while a try goes on
 
     def _intends(self, key: int, number: int, outcome: Outcome) -> None:
+        if self._stopping:
+            raise CutShort(key, number)
         failure = outcome.failure and outcome.failure._replace(exception=None)
         if self._strict and failure is not None and failure.looks_broken:
             # A slip in the code says nothing about the world: Run must not act on it.
@@ -377,6 +397,8 @@ class Runner:
         self._looked = now
         for request in journal.asked():
             answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
+            # First, so that no Run starts once the answer is there.
+            self._stopping = self._stopping or isinstance(event, RunCancelled)
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
                 self._tell(event)
@@ -420,7 +442,18 @@ class Runner:
             return
         give_up_at = clocks.monotonic() + STOP_GRACE_S
         while self._executor.running and clocks.monotonic() < give_up_at:
-            self._hear(self._executor.wait(TICK_S))
+            try:
+                self._hear(self._executor.wait(TICK_S))
+            except CutShort as short:
+                self._cut_short(short)
+
+    def _cut_short(self, short: CutShort) -> None:
+        """A try that had not come to its Run does not count."""
+        self.schedule.cancel()
+        self.schedule.withdrawn(short.key)
+        if self._journal is not None:
+            self._journal.going.pop(short.key, None)
+        self._tell(JobStood(clocks.now_us(), short.key, short.number, JobState.CANCELLED))
 
     # The end
 
@@ -448,7 +481,7 @@ class Runner:
     def _leave(self, state: RunState) -> None:
         """Give the run up: it is over, or for somebody else to go on with."""
         if self._journal is not None and state in _OVER:
-            for request in self._journal.store.asked(self._journal.run):
+            for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
         if self._journal is None and not self._listeners:
             return

@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from headway.errors import DefinitionError, HeadwayError
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
-from headway.jobs.plan import Plan, Policy, compile_jobs
+from headway.jobs.plan import Plan, Policy
 from headway.runtime.arguments import require_accepted
 
 

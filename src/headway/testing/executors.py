@@ -23,10 +23,10 @@ from typing import Any, Protocol
 import pytest
 
 from headway.adapters.inline import Inline
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.events import Event, JobStood, Live, OutputWritten, PhaseEnded, RunEnded
 from headway.jobs.job import DummyJob, Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
-from headway.jobs.plan import compile_jobs
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import RunState
 from headway.ports.executor import Ended, Executor, Late, Work
@@ -270,18 +270,15 @@ class ExecutorContract:
         outcome = on.carry_out(jobs.Counts)
         ((_, intended),) = on.intended
         assert intended.shared is not None
-        assert intended.shared.set == {"phases": ["check"], "passing": "check"}
+        assert intended.shared.set == {"phases": ["check"], "by": "check"}
         assert outcome.shared is not None
-        assert outcome.shared.set == {
-            "phases": ["check", "run", "recheck"],
-            "passing": "recheck",
-            "gone": 1,
-        }
-        assert on.carry_out(jobs.Reads).result == outcome.shared.set
+        assert outcome.shared.set == {"phases": ["check", "run", "recheck"], "gone": 1}
+        together = {**intended.shared.set, **outcome.shared.set}
+        assert on.carry_out(jobs.Reads).result == together
         assert on.clean_up(jobs.Counts, outcome) is None
         assert on.carry_out(jobs.Reads, 2).result == {
             "phases": ["check", "run", "recheck", "cleanup"],
-            "passing": "recheck",
+            "by": "check",
         }
 
     def test_local_storage_lasts_for_one_try(self, stage: OpenStage) -> None:
@@ -472,11 +469,12 @@ class ExecutorContract:
         os.kill(int(outcome.result[1]), signal.SIGKILL)
 
     def test_a_command_that_is_late_is_ended_with_its_group(self, stage: OpenStage) -> None:
-        argv = ["sh", "-c", "sleep 1000 & echo $!; wait"]
+        deaf = "sh -c 'trap \"\" TERM; echo deaf; exec sleep 1000' & echo $!"
+        argv = ["sh", "-c", f"{deaf}; wait"]
         on = stage(jobs.CommandsInTime, argv=argv, options={})
         failed(on.carry_out(jobs.CommandsInTime), "TimedOut", "its run took longer than 0.4 s")
-        ((_, sleeper),) = on.lines
-        assert is_gone(int(sleeper))
+        (sleeper,) = [int(text) for _, text in on.lines if text != "deaf"]
+        assert is_gone(sleeper)
         (shell,) = on.pids
         assert is_gone(shell)
 
@@ -498,7 +496,7 @@ class ExecutorContract:
         outcome = on.carry_out(jobs.Notices)
         failed(outcome, "TimedOut", f"its {phase} took longer than 0.4 s")
         phases = ["check", "run", "recheck"]
-        assert on.notes == phases[: phases.index(phase) + 1]
+        assert on.notes == [*phases[: phases.index(phase) + 1], "noticed"]
         assert (outcome.phase, outcome.executed) == (phase, phase != "check")
         assert outcome.shared is not None
         assert outcome.shared.set == {"noticed": phase}
@@ -635,6 +633,17 @@ class BesideContract:
         (on.place / "go").touch()
         assert "ran" not in on.notes
 
+    def test_what_is_given_up_is_asked_to_end(self, stage: OpenStage) -> None:
+        on = stage(jobs.NoticesStop, phase="check")
+        on.start(jobs.NoticesStop)
+        on.come_to_wait()
+        on.executor.close()
+        give_up_at = time.monotonic() + LONGEST_S
+        while "noticed" not in on.notes:
+            assert time.monotonic() < give_up_at
+            threading.Event().wait(0.005)
+        assert on.notes == ["check", "noticed"]
+
     def test_a_closed_executor_can_be_opened_for_cleanups(self, stage: OpenStage) -> None:
         on = stage(jobs.Repairs)
         outcome = on.carry_out(jobs.Repairs)
@@ -730,18 +739,38 @@ class ProcessContract:
     ) -> None:
         on = stage(jobs.Prints)
         assert on.carry_out(jobs.Prints).ending is Ending.PASSED
-        assert [text for stream, text in on.lines if stream == "out"] == [
-            "printed",
-            "by the system",
-            "by a shell",
-            "by a program",
-            "without an end",
-        ]
+        written = "".join(text for stream, text in on.lines if stream == "out")
+        late = "by a library in C, which keeps it until it is told to write"
+        assert late in written
+        assert (
+            written.replace(late, "") == "printedby the systemby a shellby a programwithout an end"
+        )
         assert [text for stream, text in on.lines if stream == "err"] == [
             "to error",
             "and to error",
         ]
         assert capfd.readouterr() == ("", "")
+
+    def test_what_was_written_in_a_phase_is_told_before_its_end(self, stage: OpenStage) -> None:
+        told: list[str] = []
+        work = {
+            "watches_phases": True,
+            "wrote": lambda key, number, stream, text: told.append(text),
+            "intends": lambda key, number, outcome: told.append("intended"),
+            "phase_ended": lambda key, number, phase, failure: told.append(f"{phase} ended"),
+        }
+        stage(jobs.PrintsInTurn, work=work).carry_out(jobs.PrintsInTurn)
+        assert told.index("intended") > told.index("check ended")
+        for phase in ("check", "run", "recheck"):
+            before = told[: told.index(f"{phase} ended")]
+            assert {f"{phase} printed", f"{phase} to error"} <= set(before)
+
+    def test_a_cleanup_that_goes_on_past_its_deadline_is_ended(self, stage: OpenStage) -> None:
+        on = stage(jobs.CleanupGoesOn)
+        failure = on.clean_up(jobs.CleanupGoesOn, on.carry_out(jobs.CleanupGoesOn))
+        assert failure is not None
+        assert failure.message == "its cleanup took longer than 0.4 s"
+        assert on.lines == [("out", "the cleanup began")]
 
     def test_a_flood_of_output_neither_blocks_nor_is_lost(self, stage: OpenStage) -> None:
         on = stage(jobs.Floods)

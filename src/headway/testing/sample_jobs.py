@@ -3,6 +3,7 @@
 What they do outside they do in the directory that the input ``place`` names.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -104,7 +105,8 @@ class Counts(Job):
 
     def Check(self, **inputs: Any) -> None:
         self.global_storage.setdefault("phases", []).append(self._check_phase)
-        self.global_storage["passing"] = self._check_phase
+        if self._check_phase == "check":
+            self.global_storage["by"] = "check"
         assert self._check_phase == "recheck"
 
     def Run(self, **inputs: Any) -> None:
@@ -272,6 +274,7 @@ class Notices(Job):
             assert time.monotonic() < give_up_at
             threading.Event().wait(0.005)
         self.global_storage["noticed"] = phase
+        note(place, "noticed")
 
 
 class NoticesStop(Notices):
@@ -311,6 +314,17 @@ class CleanupIsLate(RunonlyJob):
         self.run(["sleep", "1000"])
 
 
+class CleanupGoesOn(RunonlyJob):
+    TIMEOUT = 0.4
+
+    def Run(self, *, place: str, **inputs: Any) -> None:
+        self.storage["never"] = os.path.join(place, "never")
+
+    def Cleanup(self) -> None:
+        print("the cleanup began")
+        wait_for(Path(self.storage["never"]))
+
+
 class CleanupRaises(RunonlyJob):
     def Run(self, **inputs: Any) -> None: ...
 
@@ -325,9 +339,27 @@ class Prints(Job):
         print("printed")
         print("to error", file=sys.stderr)
         os.write(1, b"by the system\n")
+        ctypes.CDLL(None).printf(b"by a library in C, which keeps it until it is told to write\n")
         os.system("echo by a shell; echo and to error >&2")
         subprocess.run(["echo", "by a program"], check=True)
         sys.stdout.write("without an end")
+
+
+class PrintsInTurn(Job):
+    """Writes in all phases, past its output."""
+
+    TRIES = 1
+
+    def Check(self, **inputs: Any) -> None:
+        self._write(self._check_phase)
+        assert self._check_phase == "recheck"
+
+    def Run(self, **inputs: Any) -> None:
+        self._write("run")
+
+    def _write(self, phase: str) -> None:
+        print(phase, "printed")
+        print(phase, "to error", file=sys.stderr)
 
 
 class Floods(Job):

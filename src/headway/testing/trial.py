@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from headway.adapters.inline import Inline
+from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending, Outcome, Phase
-from headway.jobs.plan import compile_jobs
 from headway.jobs.shared import SharedStorage
 from headway.ports.executor import Ended, Work
 

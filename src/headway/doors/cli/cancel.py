@@ -8,7 +8,7 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.resume import chosen_options
 from headway.doors.cli.stores import found_run, opened
-from headway.doors.cli.words import printable
+from headway.doors.cli.words import as_json, printable
 from headway.errors import DefinitionError, Rejected
 from headway.jobs.states import RunState
 from headway.ports.store import short_id
@@ -36,7 +36,11 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
         short = short_id(record.id)
         if state is RunState.RUNNING:
             answer = asking.asked(store, record, "cancel", {"why": why})
-            click.echo(f"run {short}: {printable(answer)}; headway logs {short} -f follows its end")
+            if arguments["as_json"]:
+                click.echo(as_json({"run": record.id, "answer": answer}))
+            else:
+                said = printable(answer)
+                click.echo(f"run {short}: {said}; headway logs {short} -f follows its end")
             return exits.DONE
         if state not in (RunState.INTERRUPTED, RunState.IN_DOUBT):
             raise Rejected(f"run {short} is over already: it is {state}")

@@ -22,12 +22,12 @@ from headway.jobs.states import RunState
 if TYPE_CHECKING:
     from headway.jobs.progress import Progress
     from headway.ports.store import Store
-    from headway.runtime.launching import Watch
+    from headway.runtime.launching import Undecided, Watch
     from headway.runtime.runner import Runner
 
 showing: Decorator = together(
     click.option("--verbose", "-v", is_flag=True, help="A line for each phase, and the output."),
-    click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors."),
+    click.option("--quiet", "-q", is_flag=True, help="Say nothing if all goes well."),
     click.option("--plain", is_flag=True, help="Lines only, no live view."),
     click.option("--json", "as_json", is_flag=True, help="A JSON object for each event."),
     click.option("--debug", is_flag=True, help="Show tracebacks, of jobs and of errors."),
@@ -118,12 +118,13 @@ def carried_out(
     watching = Watching(plan, view, phases_to=sys.stderr if _tells_phases(show) else None)
     with Signals() as signals:
         signals.leave = watching.calm
-        watch = launching.Watch(phases=not show.quiet, trace=show.debug, ticked=watching.tick)
+        watch = launching.Watch(
+            phases=view.wants_phases or _tells_phases(show), trace=show.debug, ticked=watching.tick
+        )
         try:
             runner = make(watching, watch)
         except launching.Undecided as error:
-            complain(str(error))
-            return exits.UNDECIDED
+            return _undecided(error, show)
         _catch_up(watching, store, runner.run_id)
         repairs, cleaned = watching.progress.repairs, watching.progress.cleaned
         try:
@@ -157,6 +158,21 @@ def _catch_up(watching: Watching, store: "Store", run: str) -> None:
     watching.progress = Progress(watching.progress.plan, events)
 
 
+def _undecided(error: "Undecided", show: Show) -> int:
+    """A person must say what became of jobs before the run can go on."""
+    complain(str(error))
+    if show.as_json:
+        document = {
+            "event": "summary",
+            "run": error.run,
+            "state": RunState.IN_DOUBT,
+            "in_doubt": error.jobs,
+            "exit": exits.UNDECIDED,
+        }
+        click.echo(as_json(document))
+    return exits.UNDECIDED
+
+
 def _tells_phases(show: Show) -> bool:
     return (show.verbose or show.debug) and not show.as_json
 
@@ -175,6 +191,6 @@ def _sum_up(report: Report, show: Show, told: Callable[[Report], list[str]] | No
             "store": report.place,
         }
         click.echo(as_json(document))
-    elif not show.quiet:
+    elif not show.quiet or report.code:
         for line in (told or summary)(report):
             click.echo(line)

@@ -76,7 +76,7 @@ def run_document(record: RunRecord, state: str) -> dict[str, Any]:
     }
 
 
-def job_document(progress: Progress, key: int, state: str, *, tries: bool) -> dict[str, Any]:
+def job_document(progress: Progress, key: int, state: str, *, history: bool) -> dict[str, Any]:
     plan = progress.plan
     last = progress.last_try(key)
     found: dict[str, Any] = {
@@ -88,8 +88,8 @@ def job_document(progress: Progress, key: int, state: str, *, tries: bool) -> di
         "began_at": iso(last.began_us) if last else None,
         "ended_at": iso(last.ended_us) if last else None,
     }
-    if tries:
-        found["tries"] = [try_document(one) for one in progress.tries.get(key, ())]
+    if history:
+        found["history"] = [try_document(one) for one in progress.tries.get(key, ())]
     return found
 
 

@@ -114,9 +114,13 @@ def headway_command(ctx: click.Context) -> int:
 
 def entered(args: Sequence[str]) -> int:
     """Carry out what was typed; the exit code. Every error ends here as one message."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         # A character that the terminal cannot show is no reason to stop.
-        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
     try:
         code = _carried_out(args)
         sys.stdout.flush()

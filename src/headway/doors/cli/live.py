@@ -2,13 +2,17 @@
 
 What jobs print themselves goes to the same terminal, and nobody tells when. So the cursor is left
 where the next such text belongs, and the view is drawn in the lines below it and put right ten
-times a second. Nothing is captured: a job finds the terminal as it would without a view.
+times a second. What Python prints is given the lines below free of the view first; what a command
+writes past Python may for a moment stand on what was drawn there. Nothing is captured: a job
+finds the terminal as it would without a view, and may ask a question on it.
 """
 
 import os
 import sys
+import threading
 import time
-from typing import IO
+from collections.abc import Iterable
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -31,13 +35,18 @@ _NEXT = "\x1b[B\r"  # the start of the line below
 class LiveView(Silent):
     """Draws on a terminal. ``verbose``: also jobs that passed at once, and output."""
 
-    def __init__(self, stream: IO[str] | None = None, *, verbose: bool = False) -> None:
+    wants_phases = True
+
+    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._stream = stream or sys.stdout
         self._console = Console(file=self._stream, highlight=False, markup=False, emoji=False)
         self._began_s = time.monotonic()
         self._drawn_s = 0.0
         self._drawn = False
+        self._lock = threading.RLock()
+        self._replaced = [_Beside(self, sys.stdout), _Beside(self, sys.stderr)]
+        sys.stdout, sys.stderr = cast(list[TextIO], self._replaced)
 
     def heard(self, event: Event | Live, progress: Progress) -> None:
         line = line_of(event, progress, verbose=self._verbose)
@@ -48,17 +57,35 @@ class LiveView(Silent):
         if time.monotonic() - self._drawn_s >= REDRAW_S:
             self._draw(progress)
 
-    def close(self) -> None:
+    def wipe(self) -> None:
         if self._drawn:
             self._drawn = False
             self._write(_ERASE_BELOW)
+
+    def close(self) -> None:
+        with self._lock:
+            self.wipe()
+        if sys.stdout is self._replaced[0]:
+            sys.stdout, sys.stderr = (beside.stream for beside in self._replaced)
 
     def calmed(self) -> Lines:
         self.close()
         return Lines(verbose=self._verbose)
 
+    def printed(self, stream: TextIO, text: str) -> int:
+        """Something else is printed on the same terminal: make room for it."""
+        with self._lock:
+            self.wipe()
+            count = stream.write(text)
+            stream.flush()
+        return count
+
     def _draw(self, progress: Progress, above: str = "") -> None:
         """Print ``above`` where the cursor is, and the view below it."""
+        with self._lock:
+            self._drawn_over(progress, above)
+
+    def _drawn_over(self, progress: Progress, above: str) -> None:
         lines = [self._rendered(line) for line in self._lines(progress)]
         room = f"{_INDEX * len(lines)}\x1b[{len(lines)}A"
         below = "".join(f"{_NEXT}{line}\x1b[K" for line in lines)
@@ -111,6 +138,28 @@ class LiveView(Silent):
             parts.append("cancelled: what runs is asked to end")
         took = duration(time.monotonic() - self._began_s)
         return Text(f"{', '.join(parts)} – {took}", style="dim")
+
+
+class _Beside:
+    """A standard stream, as long as a view is on its terminal."""
+
+    def __init__(self, view: LiveView, stream: TextIO) -> None:
+        self.stream = stream
+        self._view = view
+        self._process = os.getpid()
+
+    def write(self, text: str) -> int:
+        # A child process has no part in the view, and perhaps another terminal.
+        if not self.stream.isatty() or os.getpid() != self._process:
+            return self.stream.write(text)
+        return self._view.printed(self.stream, text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _going(progress: Progress, key: int, now_s: float) -> Text:

@@ -12,6 +12,7 @@ from headway.doors.cli.documents import line_document
 from headway.doors.cli.listing import key_of
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, coloured, faint, number, printable
+from headway.ports.store import short_id
 
 if TYPE_CHECKING:
     from headway.jobs.plan import Plan
@@ -35,11 +36,15 @@ def command(run: str | None, follow: bool, job: str | None, **arguments: Any) ->
         plan = Plan.from_json(store.plan(record.id))
         key = None if job is None else key_of(plan, job)
         lines = _followed(store, record, key) if follow else _written(store, record.id, key)
+        some = False
         for line in lines:
+            some = True
             if arguments["as_json"]:
                 click.echo(as_json(line_document(line, plan)))
             else:
                 _print(line, plan, alone=job is not None)
+        if not some and sys.stdout.isatty():
+            click.echo(faint(f"no job of run {short_id(record.id)} wrote anything"), err=True)
     return exits.DONE
 
 

@@ -1,5 +1,6 @@
 """headway show RUN"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -42,7 +43,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
     if job is not None:
         keys = range(key := key_of(found.progress.plan, job), key + 1)
     if arguments["as_json"]:
-        _print_json(found, keys, tries=job is not None)
+        _print_json(found, keys, history=job is not None)
     elif job is not None:
         for line in job_lines(found, keys[0]):
             click.echo(line)
@@ -52,11 +53,13 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
     return exits.DONE
 
 
-def _print_json(found: Seen, keys: range, *, tries: bool) -> None:
+def _print_json(found: Seen, keys: range, *, history: bool) -> None:
     states = found.states
     document = run_document(found.record, found.state)
     document["counts"] = found.progress.counts(living=found.living)
-    document["jobs"] = [job_document(found.progress, key, states[key], tries=tries) for key in keys]
+    document["jobs"] = [
+        job_document(found.progress, key, states[key], history=history) for key in keys
+    ]
     click.echo(as_json(document))
 
 
@@ -91,13 +94,14 @@ def _job_table(found: Seen, verbose: bool) -> list[str]:
     quiet = (JobState.PASSED, JobState.REPAIRED, JobState.PENDING, JobState.BLOCKED)
     keys = [key for key in range(len(plan)) if not brief or states[key] not in quiet]
     columns = min(40, max((width(printable(plan.names[key])) for key in keys), default=0))
-    lines = [_job_line(found, key, states[key], columns) for key in keys]
+    blame = found.progress.blame(3)
+    lines = [_job_line(found, key, states[key], columns, blame.get(key, ())) for key in keys]
     if len(keys) < len(plan):
         lines.append(faint(f"and {number(len(plan) - len(keys), 'job')} more: -v lists them all"))
     return lines
 
 
-def _job_line(found: Seen, key: int, state: JobState, columns: int) -> str:
+def _job_line(found: Seen, key: int, state: JobState, columns: int, blame: Sequence[int]) -> str:
     progress = found.progress
     name = padded(printable(progress.plan.names[key]), columns)
     last = progress.last_try(key)
@@ -105,11 +109,11 @@ def _job_line(found: Seen, key: int, state: JobState, columns: int) -> str:
     told = [coloured(f"{state:<9}", state)]
     told.append(f"{number(tries, 'try') if tries > 1 else '':<8}")
     told.append(f"{took(last.began_us, last.ended_us) if last else '':>7}")
-    told.append(_note(found, key, state))
+    told.append(_note(found, key, state, blame))
     return f"{coloured(symbol(state), state)} {name}  {'  '.join(told)}".rstrip()
 
 
-def _note(found: Seen, key: int, state: JobState) -> str:
+def _note(found: Seen, key: int, state: JobState, blame: Sequence[int]) -> str:
     """Why it stands so, in a few words."""
     progress, names = found.progress, found.progress.plan.names
     going = progress.going.get(key)
@@ -119,7 +123,12 @@ def _note(found: Seen, key: int, state: JobState) -> str:
         return f"cut off in its {going.phase}"
     match state:
         case JobState.BLOCKED:
-            return f"by {listed([names[other] for other in progress.blocked_by(key)], 2)}"
+            shown = [printable(names[other]) for other in blame[:2]]
+            return (
+                f"by {', '.join(shown)} and others"
+                if len(blame) > 2
+                else (f"by {' and '.join(shown)}")
+            )
         case JobState.PENDING if progress.waits_for(key):
             return f"waits for {listed([names[o] for o in progress.waits_for(key)], 2)}"
         case JobState.FAILED | JobState.WAITING | JobState.OVERDUE | JobState.IN_DOUBT:

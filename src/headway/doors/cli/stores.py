@@ -25,11 +25,22 @@ def opened(arguments: Mapping[str, Any], *, make: bool = False) -> "Iterator[Sql
     settings = settled(arguments, os.environ, Path.cwd())
     if not make:
         require_there(settings)
+    elif not settings.db_from:
+        _make_home(Path(settings.db).parent)
     store = open_store(settings)
     try:
         yield store
     finally:
         store.close()
+
+
+def _make_home(directory: Path) -> None:
+    """The default store's directory, which keeps itself out of version control."""
+    try:
+        directory.mkdir(mode=0o700)
+        (directory / ".gitignore").write_text("*\n")
+    except OSError:
+        pass  # it is there already, or else opening the store says what is wrong
 
 
 def open_store(settings: Settings, *, check_version: bool = True) -> "SqlStore":

@@ -17,6 +17,8 @@ from headway.jobs.progress import Progress
 class View(Protocol):
     """Shows a run. Called by one thread at a time."""
 
+    wants_phases: bool  # whether it tells of each phase's end
+
     def heard(self, event: Event | Live, progress: Progress) -> None:
         """An event, already applied to ``progress``."""
 
@@ -26,12 +28,17 @@ class View(Protocol):
     def close(self) -> None:
         """The run is over: put the terminal in order."""
 
+    def wipe(self) -> None:
+        """Take off the terminal what is only there for now. A signal's handler may call it."""
+
     def calmed(self) -> "View":
-        """The run is being stopped: what goes on showing it. A signal's handler may call it."""
+        """The run is being stopped: what goes on showing it."""
 
 
 class Silent:
     """Shows nothing."""
+
+    wants_phases = False
 
     def heard(self, event: Event | Live, progress: Progress) -> None:
         pass
@@ -40,6 +47,9 @@ class Silent:
         pass
 
     def close(self) -> None:
+        pass
+
+    def wipe(self) -> None:
         pass
 
     def calmed(self) -> View:
@@ -61,6 +71,8 @@ class Lines(Silent):
 class JsonLines(Silent):
     """An object a line, for a program."""
 
+    wants_phases = True
+
     def heard(self, event: Event | Live, progress: Progress) -> None:
         from headway.doors.cli.documents import event_document
 
@@ -79,6 +91,7 @@ class Watching:
         """``phases_to``: where a line for each phase is written, if anywhere."""
         self.progress = Progress(plan)
         self._view = view
+        self._calm = False
         self._lock = threading.RLock()
         self._phases = None
         if phases_to is not None:
@@ -92,26 +105,32 @@ class Watching:
             try:
                 if self._phases is not None and isinstance(event, PhaseEnded | CleanupEnded):
                     self._phases(event)
-                self._view.heard(event, self.progress)
+                self._current().heard(event, self.progress)
             except (OSError, ValueError):
                 self._drop()
 
     def tick(self) -> None:
         with self._lock:
             try:
-                self._view.tick(self.progress)
+                self._current().tick(self.progress)
             except (OSError, ValueError):
                 self._drop()
 
     def close(self) -> None:
         with self._lock:
-            self._view.close()
+            self._current().close()
             self._view = Silent()
 
     def calm(self) -> None:
-        """The run is being stopped."""
-        with self._lock:
+        """The run is being stopped. For a signal's handler: waits for nobody."""
+        self._calm = True
+        self._view.wipe()
+
+    def _current(self) -> View:
+        if self._calm:
+            self._calm = False
             self._view = self._view.calmed()
+        return self._view
 
     def _drop(self) -> None:
         self._view = Silent()

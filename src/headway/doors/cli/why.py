@@ -83,7 +83,7 @@ def _document(store: "Store", found: Seen, key: int) -> dict[str, Any]:
     progress = found.progress
     names = progress.plan.names
     state = found.states[key]
-    document = job_document(progress, key, state, tries=True)
+    document = job_document(progress, key, state, history=True)
     document["run"] = found.record.id
     document["because"] = [_plainly(line) for line in _because(found, key)]
     document["waits_for"] = [names[other] for other in progress.waits_for(key)]
