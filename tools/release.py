@@ -108,10 +108,20 @@ def verify_wheel(wheel: Path, version: str) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
         verify_metadata(archive.read(f"{information}/METADATA"), version)
-    strangers = {name.partition("/")[0] for name in names} - {"headway", "dojobber", information}
+    strangers = {name.partition("/")[0] for name in names} - {
+        "headway",
+        "dojobber",
+        "reworker",
+        information,
+    }
     if strangers:
         raise NotReleased(f"{wheel.name} holds what is not ours: {', '.join(sorted(strangers))}")
-    wanted = {"headway/__init__.py", "headway/py.typed", "dojobber/__init__.py"}
+    wanted = {
+        "headway/__init__.py",
+        "headway/py.typed",
+        "dojobber/__init__.py",
+        "reworker/worker.py",
+    }
     if missing := (wanted | {f"{information}/licenses/LICENSE"}) - names:
         raise NotReleased(f"{wheel.name} lacks {', '.join(sorted(missing))}")
 
@@ -143,7 +153,7 @@ def verify_installed(wheel: Path, version: str) -> None:
         constraints = REPOSITORY / "constraints.txt"
         run(binaries / "python", "-m", "pip", "install", "-qq", "-c", constraints, wheel)
         run(binaries / "python", "-m", "pip", "check")
-        run(binaries / "python", "-c", "import headway, dojobber", cwd=Path(place))
+        run(binaries / "python", "-c", "import headway, dojobber, reworker.worker", cwd=Path(place))
         if version not in output(binaries / "headway", "--version"):
             raise NotReleased(f"the installed `headway --version` does not say {version}")
 

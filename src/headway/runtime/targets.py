@@ -45,7 +45,7 @@ def load(target: str, inputs: Mapping[str, Any], policy: Policy | None = None) -
         raise UnknownTarget(
             f"{place} looks like a playbook; this Headway carries out job files only (file.py)"
         )
-    module = _module(place, target)
+    module = load_module(place, target)
     root = _named(module, name, place) if name else _found(module, place)
     if inspect.isfunction(root) or (callable(root) and not isinstance(root, type)):
         root = _returned(root, inputs, target)
@@ -54,7 +54,8 @@ def load(target: str, inputs: Mapping[str, Any], policy: Policy | None = None) -
     return Loaded(target, plan, definitions, inputs)
 
 
-def _module(place: str, target: str) -> ModuleType:
+def load_module(place: str, target: str) -> ModuleType:
+    """A module by its file or its name. Raises: DefinitionError, UnknownTarget."""
     if place.endswith(".py") or os.sep in place:
         return _from_file(Path(place))
     if Path(place + ".py").is_file() or Path(place).exists():

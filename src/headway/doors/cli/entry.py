@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cancel": ("cancel", "Stop a run."),
     "cleanup": ("cleanup", "Run the Cleanups that a run left out."),
     "prune": ("prune", "Forget old runs."),
+    "step": ("step", "Send one step to a worker and watch it."),
+    "worker": ("worker", "Serve a worker class."),
     "db": ("database", "Look after the store."),
     "new": ("new", "Begin a file of your own."),
     "completion": ("completion", "Print what completes commands in your shell."),

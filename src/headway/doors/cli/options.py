@@ -75,18 +75,33 @@ reading_json: Decorator = together(as_json, db, debug)
 
 def read_inputs(texts: tuple[str, ...], values: tuple[str, ...]) -> dict[str, Any]:
     """The inputs that --set and --set-json give. Raises: Mistyped."""
-    found: dict[str, Any] = {}
     for option, pairs in (("--set", texts), ("--set-json", values)):
         for pair in pairs:
-            name, mark, value = pair.partition("=")
-            if not mark or not name.isidentifier():
+            if not pair.partition("=")[0].isidentifier() or "=" not in pair:
                 raise Mistyped(
                     f"{option} {pair!r}: write {option} name=value, the name being one that a"
                     " Python argument can have (letters, digits, _)"
                 )
+    return read_pairs("--set", texts, "--set-json", values, "input")
+
+
+def read_pairs(
+    text_option: str,
+    texts: tuple[str, ...],
+    json_option: str,
+    values: tuple[str, ...],
+    noun: str = "parameter",
+) -> dict[str, Any]:
+    """What an option for texts and its twin for JSON give. Raises: Mistyped."""
+    found: dict[str, Any] = {}
+    for option, pairs in ((text_option, texts), (json_option, values)):
+        for pair in pairs:
+            name, mark, value = pair.partition("=")
+            if not mark or not name:
+                raise Mistyped(f"{option} {pair!r}: write {option} name=value")
             if name in found:
-                raise Mistyped(f"{option} {pair!r}: the input {name!r} is given twice")
-            found[name] = value if option == "--set" else _parsed(option, pair, value)
+                raise Mistyped(f"{option} {pair!r}: the {noun} {name!r} is given twice")
+            found[name] = value if option == text_option else _parsed(option, pair, value)
     return found
 
 

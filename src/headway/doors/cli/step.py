@@ -1,0 +1,204 @@
+"""headway step COMMAND:SUBCOMMAND"""
+
+import getpass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.words import as_json, coloured, faint, printable, printable_lines, quoted
+from headway.errors import Rejected, WireError
+from headway.jobs.states import JobState
+
+if TYPE_CHECKING:
+    from headway.runtime.sending import Heard, SentStep
+    from headway.runtime.worker import Worker
+    from headway.wire.messages import Response, StepMessage
+
+NOBODY = """\
+nobody can serve {step} on the bus of this process.
+Name a worker with --worker FILE.py:Class, or a broker with --bus amqp://user:password@host/vhost"""
+TRANSPORT = "terminal"  # what a step sent by hand names for its notices
+OWN = ("command", "subcommand", "hosts")
+
+
+@click.command(short_help="Send one step to a worker and watch it.")
+@click.argument("step", metavar="COMMAND:SUBCOMMAND")
+@click.option("--host", default="localhost", metavar="HOST", help="[default: localhost]")
+@click.option("--param", "-p", "params", metavar="NAME=TEXT", multiple=True, help="A parameter.")
+@click.option(
+    "--param-json", "json_params", metavar="NAME=JSON", multiple=True,
+    help="A parameter of another type.",
+)  # fmt: skip
+@options.inputs
+@click.option("--worker", "target", metavar="FILE.py:Class", help="Serve this class, here.")
+@click.option("-w", "--worker-config", metavar="FILE", help="JSON for that worker.")
+@click.option("--bus", metavar="URL", help="amqp://… in place of a bus in this process.")
+@options.debug
+def command(step: str, target: str | None, bus: str | None, **arguments: Any) -> int:
+    """Send one step, grant its claim, and show what comes of it.
+
+    --set gives dynamic values, --param parameters of the step. With --worker, that class is
+    served in this process; nothing else is needed.
+    """
+    from headway.wire import names
+
+    try:
+        name = names.parse_step(step)
+    except WireError as error:
+        raise Mistyped(str(error)) from error
+    message = _message(name, arguments)
+    if target is None and (bus is None or bus.startswith("memory:")):
+        raise Mistyped(NOBODY.format(step=step))
+    worker_class = loaded_worker(target) if target is not None else None
+    with ExitStack() as stack:
+        return _sent(stack, name, message, worker_class, bus, arguments)
+
+
+def loaded_worker(target: str) -> "type[Worker]":
+    """Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong."""
+    from headway.runtime.targets import UnknownTarget
+    from headway.runtime.worker_targets import load_worker
+
+    try:
+        return load_worker(target)
+    except UnknownTarget as error:
+        raise Mistyped(str(error)) from error
+
+
+def _message(name: Any, arguments: Mapping[str, Any]) -> "StepMessage":
+    from headway.wire.messages import PHASES, StepMessage
+
+    params = options.read_pairs(
+        "--param", arguments["params"], "--param-json", arguments["json_params"]
+    )
+    for own in OWN:
+        if own in params:
+            raise Mistyped(f"--param {own}: a step has its own; see COMMAND:SUBCOMMAND and --host")
+    own_values = {
+        "command": name.command,
+        "subcommand": name.subcommand,
+        "hosts": [arguments["host"]],
+    }
+    return StepMessage(
+        parameters={**params, **own_values},
+        dynamic=options.read_inputs(arguments["texts"], arguments["values"]),
+        notify={phase: {TRANSPORT: [getpass.getuser()]} for phase in PHASES},
+    )
+
+
+def _sent(
+    stack: ExitStack,
+    name: Any,
+    message: "StepMessage",
+    worker_class: "type[Worker] | None",
+    url: str | None,
+    arguments: Mapping[str, Any],
+) -> int:
+    from headway.runtime.sending import SentStep
+    from headway.runtime.worker_trial import served
+
+    ours, theirs = _buses(stack, url)
+    sent = SentStep(ours, name.command, message)
+    worker: Any = None
+    serving = ExitStack()
+    stack.enter_context(serving)
+    if worker_class is not None:
+        worker = serving.enter_context(served(worker_class, theirs(), arguments["worker_config"]))
+    try:
+        sent.send()
+    except Rejected as error:
+        if worker is None:
+            raise
+        raise Mistyped(
+            f"{type(worker).__name__} serves {worker.serves}, and {name.command}:{name.subcommand}"
+            f" goes to worker.{name.command}: {error}"
+        ) from error
+    click.echo(
+        f"{name.command}:{name.subcommand} on {quoted(arguments['host'])}, sent as {sent.run}"
+    )
+    return _watched(sent, serving)
+
+
+def _buses(stack: ExitStack, url: str | None) -> Any:
+    """Our bus, open, and what makes the worker's."""
+    if url is None or url.startswith("memory:"):
+        from headway.runtime.worker_trial import bus_pair
+
+        ours, theirs = bus_pair()
+        stack.callback(ours.close)
+        return ours, lambda: theirs
+
+    from headway.adapters.bus_address import parse_bus_url
+    from headway.runtime.buses import make_bus
+
+    address = parse_bus_url(url)
+    ours = make_bus(address, name="headway step")
+    ours.open()
+    stack.callback(ours.close)
+    return ours, lambda: make_bus(address, name="headway step --worker")
+
+
+def _watched(sent: "SentStep", serving: ExitStack) -> int:
+    """Show what comes; when the answer is there, let the worker end, and show what came then."""
+    from headway.runtime.sending import Answered
+
+    final: Response | None = None
+    for news in sent.heard():
+        if isinstance(news, Answered) and news.response.is_final:
+            final = news.response
+        else:
+            _show(news)
+    serving.close()
+    for news in sent.rest():
+        _show(news)
+    if final is None:
+        click.echo(coloured("given back: the worker did not want it", JobState.FAILED))
+        return exits.FAILED
+    state = JobState.REPAIRED if final.status == "completed" else JobState.FAILED
+    for line in _ending(final):
+        click.echo(coloured(line, state))
+    return exits.DONE if final.status == "completed" else exits.FAILED
+
+
+def _show(news: "Heard") -> None:
+    from headway.runtime import sending
+
+    match news:
+        case sending.Granted(worker):
+            click.echo(faint(f"granted to {printable(worker)}"))
+        case sending.GivenBack():
+            pass
+        case sending.Answered(response):
+            click.echo("\n".join([response.status, *_details(response)]))
+        case sending.Line(level, text):
+            for line in text.rstrip("\n").split("\n"):
+                shown = f"  | {printable_lines(line)}"
+                click.echo(faint(shown) if level == "debug" else shown)
+        case sending.Notified(transport, notice):
+            said = f"{printable(notice.slug)}: {printable(notice.message)}"
+            whom = ", ".join(printable(one) for one in notice.target)
+            click.echo(f"notice of {notice.phase} to {whom} by {printable(transport)}: {said}")
+        case sending.Overheard(reason):
+            click.echo(faint(f"ignored: {printable(reason)}"))
+
+
+def _ending(response: "Response") -> Iterator[str]:
+    first, *rest = [*_details(response), ""]
+    yield f"{response.status}: {first.strip()}" if first else response.status
+    yield from rest[:-1]
+
+
+def _details(response: "Response") -> list[str]:
+    """What a response says besides its status."""
+    from headway.wire.messages import ABSENT
+
+    found = []
+    for value in (response.message, response.data):
+        if value is not ABSENT and value is not None:
+            text = value if isinstance(value, str) else as_json(value)
+            found.append(f"  {printable(text)}")
+    return found

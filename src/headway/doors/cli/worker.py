@@ -1,0 +1,54 @@
+"""headway worker TARGET"""
+
+from typing import Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.step import loaded_worker
+
+NOWHERE = """\
+without --mq or --bus a worker would serve the bus of this process alone, where nobody else could \
+send it anything.
+Try it out with:  headway step COMMAND:SUBCOMMAND --worker {target}
+Or serve it in one process with everything else:  headway up
+Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost"""
+
+
+@click.command(short_help="Serve a worker class.")
+@options.target
+@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
+@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@click.option("-w", "--worker-config", metavar="FILE", help="JSON for the worker.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 1000), default=1, metavar="N",
+    help="Steps at once, each with a worker object of its own.  [default: 1]",
+)  # fmt: skip
+@click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
+@options.debug
+def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> int:
+    """Serve the worker class TARGET until told to stop (Ctrl-C, SIGTERM).
+
+    TARGET is FILE.py:Class or package.module:Class.
+    """
+    import sys
+
+    if mq and bus:
+        raise Mistyped("--mq and --bus both say where the bus is: give one")
+    if not mq and (not bus or bus.startswith("memory:")):
+        raise Mistyped(NOWHERE.format(target=target))
+    worker_class = loaded_worker(target)
+
+    from headway.runtime.worker import app_logger, read_config
+    from headway.runtime.worker_runner import serve
+
+    stream = sys.stdout if arguments["log_stdout"] else sys.stderr
+    serve(
+        worker_class,
+        read_config(mq) if mq else bus,
+        arguments["worker_config"],
+        app_logger(worker_class.__name__, stream),
+        arguments["concurrency"],
+    )
+    return exits.DONE

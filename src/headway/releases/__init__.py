@@ -1,0 +1,1 @@
+"""How releases are carried out: whose attempts are granted, what answers mean."""

@@ -1,0 +1,208 @@
+"""The class that workers derive from: override ``process``, say what it needs, run it.
+
+    class FrobWorker(Worker):
+        dynamic = ("cart",)
+
+        def process(self, channel, basic_deliver, properties, body, output):
+            self.ack(basic_deliver)
+            self.send(properties.reply_to, properties.correlation_id, {"status": "started"}, "")
+            ...
+
+Source: the seed *re-worker*, its section on implementing a worker.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from headway.adapters.bus_address import parse_bus_url, parse_mq_config
+from headway.errors import DefinitionError, WireError
+from headway.ports.bus import Settlement
+from headway.runtime.buses import make_bus
+from headway.runtime.worker_connection import WorkerConnection
+from headway.runtime.worker_service import WorkerService, queue_for
+from headway.wire import strict_json
+
+STOP_LIMIT_S = 60.0  # for the step in hand when the worker is to leave
+LOG_LINE = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+
+
+class Worker:
+    """Serves one command. Connects when it is made; consumes when it runs."""
+
+    #: Names that a step's ``dynamic`` must have: a step without them is answered ``failed``.
+    dynamic: Sequence[str] = ()
+    #: Whether the final answer is sent after ``process`` has returned, by somebody else.
+    answers_later = False
+
+    def __init__(
+        self,
+        mq_config: Mapping[str, Any] | str | WorkerConnection,
+        config_file: str | os.PathLike[str] | None = None,
+        logger: logging.Logger | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """``mq_config``: ``user``, ``password``, ``server``, ``vhost`` and, where they differ from
+        the usual, ``port`` and ``ssl``; or a URL; or the connection of another worker.
+
+        ``config_file``: a JSON object, which becomes ``self._config``. ``logger``: in place of
+        one that writes to standard error.
+
+        Raises: DefinitionError for a configuration that is wrong, Refused by the broker. A broker
+        that does not answer is waited for.
+        """
+        self._config: dict[str, Any] = read_config(config_file) if config_file else {}
+        self.app_logger = logger or app_logger(type(self).__name__)
+        self.output: Any = None  # of the step in hand
+        for name in kwargs:
+            self.app_logger.warning("the argument %s means nothing to a worker", name)
+        shared = isinstance(mq_config, WorkerConnection)
+        connection = mq_config if shared else _connection(mq_config, type(self).__name__)
+        assert isinstance(connection, WorkerConnection)
+        self._shares_connection = shared
+        self._service = WorkerService(
+            self,
+            connection,
+            queue_for(type(self).__name__, self._config),
+            self._config.get("OUTPUT_LEVEL", logging.DEBUG),
+        )
+        self._connect()
+
+    def process(
+        self, channel: Any, basic_deliver: Any, properties: Any, body: Any, output: Any
+    ) -> Any:
+        """What to do with a step. Called in a thread of its own, with one step at a time.
+
+        ``channel``, ``basic_deliver``, ``properties``: pika's, or the same by name. ``body``: the
+        step message, read. ``output``: logger-like; its lines go to those who follow the release.
+
+        What it returns is only logged: the answer that it sends decides. What it leaves unsettled
+        is acknowledged, and if it raises, answered ``failed`` and rejected.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define process")
+
+    def send(
+        self,
+        topic: str | None,
+        corr_id: Any,
+        message_struct: Any,
+        exchange: str = "re",
+        reply_to: str = "log",
+    ) -> None:
+        """Send a message with this routing key; with exchange ``''``, to the queue of that name.
+
+        Returns when the message is handed over. An answer whose queue or broker is gone is kept
+        and tried again until the step's deadline. Where somebody has to serve the message, its
+        confirmation is waited for.
+
+        Raises: WireError for what JSON cannot hold, Rejected when it is too large or nobody
+        serves it, Refused, Unavailable.
+        """
+        self._service.send(topic, corr_id, message_struct, exchange, reply_to)
+
+    def notify(
+        self,
+        slug: str,
+        message: str,
+        phase: str,
+        corr_id: Any = None,
+        target: Sequence[str] | str | None = None,
+        exchange: str | None = None,
+    ) -> None:
+        """Tell those whom the step names for this phase, on every transport that it names.
+
+        ``slug``: the short text, cut to 80 characters. A text in the fifth place is the exchange;
+        a list there is of no use any more: the step says whom to tell. Never raises for want of
+        listeners.
+        """
+        if isinstance(target, str):
+            target, exchange = None, exchange or target
+        if target is not None:
+            self.app_logger.warning("notify's target means nothing: the step says whom to tell")
+        self._service.notify(slug, message, phase, corr_id, "re" if exchange is None else exchange)
+
+    def ack(self, basic_deliver: Any) -> None:
+        """Acknowledge the delivery, after all that was sent for it is confirmed."""
+        self._service.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
+
+    def reject(self, basic_deliver: Any, requeue: bool = False) -> None:
+        """Refuse the delivery: it is kept in the queue ``dead``; or have it delivered again."""
+        how = Settlement.REQUEUE if requeue else Settlement.REJECT
+        self._service.settle_tag(basic_deliver.delivery_tag, how)
+
+    def _connect(self) -> None:
+        """Connect, and declare what is served. Lost connections are made again without it."""
+        self._service.connect()
+
+    def run_forever(self) -> None:
+        """Serve until ``stop``; then finish the step in hand, with a limit, and disconnect."""
+        self._connect()
+        self._service.begin()
+        try:
+            self._service.stopping.wait()
+        finally:
+            self._leave()
+
+    @property
+    def serves(self) -> str:
+        """The queue that is served."""
+        return self._service.queue.name
+
+    def stop(self) -> None:
+        """Have ``run_forever`` return. Any thread, and again, and before it."""
+        self._service.stopping.set()
+        self._service.connection.wake()
+
+    def _leave(self) -> None:
+        if not self._service.end(STOP_LIMIT_S):
+            self.app_logger.warning("the step in hand did not end within %g s", STOP_LIMIT_S)
+        if not self._shares_connection:
+            self._service.connection.close()
+
+
+def _connection(mq_config: Any, name: str) -> WorkerConnection:
+    if isinstance(mq_config, str):
+        address: Any = parse_bus_url(mq_config)
+    elif isinstance(mq_config, Mapping):
+        address = parse_mq_config(mq_config)
+    else:
+        raise DefinitionError(
+            f"mq_config is {type(mq_config).__name__}: it must be a dictionary with user,"
+            " password, server and vhost, or a URL"
+        )
+    return WorkerConnection(make_bus(address, name=name))
+
+
+def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
+    """A configuration in JSON. Raises: DefinitionError."""
+    path = Path(file).expanduser()
+    try:
+        found = strict_json.parse(path.read_bytes(), f"the configuration {path}")
+    except OSError as error:
+        raise DefinitionError(f"the configuration {path} cannot be read: {error}") from error
+    except WireError as error:
+        raise DefinitionError(str(error)) from error
+    if not isinstance(found, dict):
+        raise DefinitionError(f"the configuration {path} is no JSON object")
+    return found
+
+
+class AppLogHandler(logging.StreamHandler[TextIO]):
+    """The handler that ``app_logger`` gives a logger. Another that is there is kept."""
+
+
+def app_logger(name: str, stream: TextIO | None = None) -> logging.Logger:
+    """The application log: for administrators, on standard error unless told otherwise."""
+    logger = logging.getLogger(name)
+    others = [one for one in logger.handlers if not isinstance(one, AppLogHandler)]
+    if stream is not None or not others:
+        handler = AppLogHandler(stream or sys.stderr)
+        handler.setFormatter(logging.Formatter(LOG_LINE))
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    return logger

@@ -1,0 +1,87 @@
+"""One delivery in a worker's hands: what is known of it, and what has become of it."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headway.ports.bus import Confirmation, Delivery, Settlement
+from headway.runtime import clocks
+from headway.runtime.worker_connection import wait_confirmed
+from headway.wire import names
+from headway.wire.messages import FINAL, PHASES
+
+PATIENCE_S = 60.0  # for an answer, where the step message names no deadline
+LONGEST_PATIENCE_S = 86_400.0
+UNCONFIRMED = 1_000  # messages of one step; then the step waits for the broker
+CONFIRM_S = 30.0
+
+
+class StepInHand:
+    """Threads: the worker's, and any that ``process`` starts; single changes only."""
+
+    def __init__(self, delivery: Delivery, tag: int) -> None:
+        message = delivery.message
+        self.delivery = delivery
+        self.tag = tag
+        self.body: Any = None
+        self.run = message.correlation_id
+        self.reply_to = message.reply_to if message.reply_to != names.LOG else None
+        self.attempt = message.message_id
+        claims = message.headers.get(names.CLAIMS)
+        self.claims = claims if isinstance(claims, str) and self.attempt else None
+        self.granted = False
+        self.decision: Settlement | None = None  # what the author, or the library, said
+        self.status: str | None = None  # of the last answer
+        self.notices: list[str] = []
+        self._unconfirmed: deque[Confirmation] = deque()
+
+    @property
+    def is_answered(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def patience_s(self) -> float:
+        """How long an answer to it is worth sending."""
+        deadline_us = self.delivery.message.headers.get(names.DEADLINE)
+        if not isinstance(deadline_us, int):
+            return PATIENCE_S
+        left_s = (deadline_us - clocks.now_us()) / 1e6
+        return min(max(left_s, 0.0), LONGEST_PATIENCE_S)
+
+    def noticed(self, phase: str) -> Mapping[str, Sequence[str]]:
+        """Whom to tell of a phase, by transport, as far as that can be read."""
+        wanted = self.body.get("notify") if isinstance(self.body, dict) else None
+        by_transport = wanted.get(phase) if isinstance(wanted, dict) else None
+        if not isinstance(by_transport, dict):
+            return {}
+        return {
+            transport: targets
+            for transport, targets in by_transport.items()
+            if isinstance(targets, list) and all(isinstance(one, str) for one in targets)
+        }
+
+    def note_answer(self, queue: str | None, struct: Any) -> bool:
+        """Whether that is an answer to this step; if so it counts."""
+        if queue != self.reply_to or not isinstance(struct, dict):
+            return False
+        status = struct.get("status")
+        if not isinstance(status, str) or status not in PHASES:
+            return False
+        if not self.is_answered:
+            self.status = status
+        return True
+
+    def sent(self, confirmation: Confirmation | None) -> None:
+        """Wait for what was sent long ago, if the broker is behind."""
+        if confirmation is None:
+            return
+        self._unconfirmed.append(confirmation)
+        while self._unconfirmed and self._unconfirmed[0].done:
+            self._unconfirmed.popleft()
+        if len(self._unconfirmed) > UNCONFIRMED:
+            wait_confirmed(self._unconfirmed.popleft(), clocks.monotonic() + CONFIRM_S)
+
+    def wait_until_confirmed(self) -> None:
+        until = clocks.monotonic() + CONFIRM_S
+        while self._unconfirmed:
+            wait_confirmed(self._unconfirmed.popleft(), until)
