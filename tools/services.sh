@@ -10,6 +10,7 @@ mark='# put here by Headway while it installs packages'
 services() {
     cat <<'END'
 postgresql initdb /usr/lib/postgresql/*/bin/initdb
+rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 END
 }
 
