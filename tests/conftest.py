@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("headway.testing.stores")
+pytest.register_assert_rewrite("headway.testing.stores", "headway.testing.buses")
 
-pytest_plugins = ["tests.services.postgres"]
+pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
 
 # Cheapest first. Every test file stands on one of them, and --floors chooses among them.
 FLOORS = ("unit", "properties", "contracts", "services", "faults", "doors", "docs")

@@ -43,14 +43,16 @@ class HandlerThread:
     def waiting(self) -> int:
         return self._waiting.qsize()
 
+    def drop_void(self) -> None:
+        """Let go of what waits here and cannot be settled any more."""
+        kept = [one for one in self._take_all() if one is None or self._bus.holds(one)]
+        for delivery in kept:
+            self._waiting.put(delivery)
+
     def stop(self) -> None:
         """Call the handler no more, and give back what it was not yet given. It may be running."""
         self._stopped = True
-        while True:
-            try:
-                delivery = self._waiting.get_nowait()
-            except queue.Empty:
-                break
+        for delivery in self._take_all():
             if delivery is not None:
                 self._bus.settle(delivery, Settlement.REQUEUE)
         self._waiting.put(None)
@@ -61,6 +63,14 @@ class HandlerThread:
             self._thread.join(timeout_s)
             return not self._thread.is_alive()
         return True
+
+    def _take_all(self) -> list[Delivery | None]:
+        taken = []
+        try:
+            while True:
+                taken.append(self._waiting.get_nowait())
+        except queue.Empty:
+            return taken
 
     def _serve(self) -> None:
         get, holds = self._waiting.get, self._bus.holds

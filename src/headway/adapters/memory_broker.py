@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from headway.adapters.memory_queues import Stored, StoredQueue, Taker, matches
+from headway.adapters.memory_queues import Stored, StoredQueue, Taker, matches, words_of
 from headway.adapters.message_rules import is_direct_reply
 from headway.adapters.publications import Publication
 from headway.errors import Conflict, HeadwayError, Refused, Rejected, Unavailable
@@ -343,7 +343,7 @@ class MemoryBroker:
         self._require(link, "read", binding.exchange)
         if binding.exchange not in self._exchanges:
             raise Rejected(f"there is no exchange {binding.exchange!r}")
-        bound = (binding.key.split("."), queue)
+        bound = (words_of(binding.key), queue)
         if bound not in self._exchanges[binding.exchange]:
             self._exchanges[binding.exchange].append(bound)
 
@@ -380,7 +380,7 @@ class MemoryBroker:
             return [self._queue(key)]
         if exchange not in self._exchanges:
             raise Rejected(f"there is no exchange {exchange!r}")
-        words = key.split(".")
+        words = words_of(key)
         names = {name for pattern, name in self._exchanges[exchange] if matches(pattern, words)}
         if not names:
             raise Rejected(f"no queue is bound to {publication.destination}: nobody would get it")

@@ -110,8 +110,13 @@ class StoredQueue:
         return None
 
 
+def words_of(key: str) -> list[str]:
+    """The words of a routing key or a topic pattern; an empty one has none."""
+    return key.split(".") if key else []
+
+
 def matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether a topic pattern, split at its dots, matches a routing key, split likewise."""
+    """Whether a topic pattern matches a routing key."""
     reached = {0}  # how many words the pattern so far can have matched
     for part in pattern:
         if part == "#":

@@ -28,7 +28,7 @@ class Message(NamedTuple):
 
     body: bytes
     content_type: str | None = None
-    headers: Mapping[str, Any] = NO_HEADERS  # JSON values, integers within 64 bits
+    headers: Mapping[str, Any] = NO_HEADERS  # JSON values; numbers whole and of 64 bits
     correlation_id: str | None = None
     reply_to: str | None = None
     message_id: str | None = None

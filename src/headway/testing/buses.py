@@ -157,7 +157,7 @@ class BusContract:
         sent = Message(
             bytes(range(256)) * 20,
             "application/json",
-            {"whole": -(2**63), "half": 0.5, "ä": "漢\0字", "yes": True, "none": None, "empty": ""},
+            {"number": -(2**63), "ä": "漢\0字", "yes": True, "none": None, "empty": ""},
             "correlation",
             "reply",
             "id",
@@ -179,7 +179,7 @@ class BusContract:
     @pytest.mark.parametrize(
         "headers",
         [
-            {"nested": {"list": [1, [2.5, {"deep": None}], "three"], "empty": [], "none": {}}},
+            {"nested": {"list": [1, [2, {"deep": None}], "three"], "empty": [], "none": {}}},
             {"long": "x" * 10_000},
             {"k" * 255: 1},
             {f"n{number}": number for number in range(-200, 200)},
@@ -217,7 +217,7 @@ class BusContract:
             (Message(b"", headers={"when": object()}), "object, which is no JSON value"),
             (Message(b"", headers={"x" * 256: 1}), "named by text of up to 255"),
             (Message(b"", headers={"n": 2**63}), "more than 64 bits"),
-            (Message(b"", headers={"n": float("nan")}), "nan"),
+            (Message(b"", headers={"n": 0.5}), "whole numbers"),
             (Message(b"", headers={"n": "\udcff"}), "surrogate"),
             (Message(b"", headers={"n": "x" * 2**16}), "65536 bytes"),
         ],
@@ -338,7 +338,7 @@ class BusContract:
             ("a.#.z", "a.b.c.z", True),
             ("a.#.*", "a", False),
             ("#.#", "", True),
-            ("*", "", True),
+            ("*", "", False),
             ("*.#", "a", True),
             ("a.#.b.#.c", "a.x.b.y.b.c", True),
         ],
