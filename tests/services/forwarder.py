@@ -2,21 +2,25 @@
 
 import selectors
 import socket
+import ssl
 import struct
 import threading
 from types import TracebackType
 
 _RST = struct.pack("ii", 1, 0)  # linger for no time: the peer sees the connection reset
+HANDSHAKE_S = 10.0
 
 
 class Forwarder:
-    """Listens on a port of its own and passes everything on to another.
+    """Listens on a port of its own and passes everything on to another; with TLS towards whoever
+    connects, if given a context.
 
     Threads: one of its own moves the bytes; all methods may be called from any.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, tls: ssl.SSLContext | None = None) -> None:
         self._target = ("127.0.0.1", target_port)
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -26,7 +30,6 @@ class Forwarder:
         self._flowing = True
         self._accepting = True
         self._over = False
-        self.accepted = 0
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._forward, name="forwarder", daemon=True)
@@ -86,22 +89,24 @@ class Forwarder:
                         self._woken.recv(4096)
                     elif one in self._peers and self._flowing:
                         self._pass_on(one)
-            if not self._flowing:
+            if not self._flowing and not self._over:
                 # What waits to be read would have us spin here: only a wake-up counts now.
                 self._woken.recv(4096)
 
     def _take_in(self) -> None:
         incoming, _ = self._listener.accept()
         if not self._accepting:
-            incoming.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-            incoming.close()
+            _reset(incoming)
             return
         try:
+            if self._tls is not None:
+                incoming.settimeout(HANDSHAKE_S)
+                incoming = self._tls.wrap_socket(incoming, server_side=True)
+                incoming.settimeout(None)
             outgoing = socket.create_connection(self._target)
-        except OSError:
+        except OSError:  # ssl.SSLError is one
             incoming.close()
             return
-        self.accepted += 1
         for one, other in ((incoming, outgoing), (outgoing, incoming)):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._peers[one] = other
@@ -109,10 +114,11 @@ class Forwarder:
 
     def _pass_on(self, one: socket.socket) -> None:
         try:
-            data = one.recv(65536)
-            if data:
+            while data := one.recv(65536):
                 self._peers[one].sendall(data)
-                return
+                # TLS may have decoded more than was asked for, which no selector can see.
+                if not isinstance(one, ssl.SSLSocket) or not one.pending():
+                    return
         except OSError:
             pass
         self._drop(one)
@@ -124,5 +130,9 @@ class Forwarder:
         self._peers.pop(other, None)
         for end in (one, other):
             self._selector.unregister(end)
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-            end.close()
+            _reset(end)
+
+
+def _reset(one: socket.socket) -> None:
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+    one.close()

@@ -112,6 +112,11 @@ class RabbitNode:
     def running(self) -> bool:
         return self._node is not None and self._node.poll() is None
 
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """Of the broker, of the node for other nodes, and of its port mapper."""
+        return self.port, self._dist_port, self._epmd_port
+
     def url(self, user: str, password: str, vhost: str, port: int | None = None) -> str:
         return f"amqp://{user}:{password}@127.0.0.1:{port or self.port}/{vhost}"
 
