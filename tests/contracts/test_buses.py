@@ -4,14 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.register_assert_rewrite("headway.testing.buses")
-
-from headway.adapters.bus_address import RabbitAddress, parse_bus_url  # noqa: E402
-from headway.adapters.memory_broker import MemoryBroker  # noqa: E402
-from headway.adapters.memory_bus import MemoryBus  # noqa: E402
-from headway.adapters.rabbitmq.bus import RabbitBus  # noqa: E402
-from headway.ports.bus import Bus, Limits  # noqa: E402
-from headway.testing.buses import Broker, BusContract  # noqa: E402
+from headway.adapters.bus_address import RabbitAddress, parse_bus_url
+from headway.adapters.memory_broker import MemoryBroker
+from headway.adapters.memory_bus import MemoryBus
+from headway.adapters.rabbitmq.bus import RabbitBus
+from headway.ports.bus import Bus, Limits
+from headway.testing.buses import Broker, BusContract
 
 if TYPE_CHECKING:
     from tests.services.rabbitmq import RabbitMQ

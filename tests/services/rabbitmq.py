@@ -112,6 +112,11 @@ class RabbitNode:
     def running(self) -> bool:
         return self._node is not None and self._node.poll() is None
 
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """Of the broker, of the node for other nodes, and of its port mapper."""
+        return self.port, self._dist_port, self._epmd_port
+
     def url(self, user: str, password: str, vhost: str, port: int | None = None) -> str:
         return f"amqp://{user}:{password}@127.0.0.1:{port or self.port}/{vhost}"
 
@@ -166,15 +171,21 @@ class RabbitNode:
 
         Some hundred times quicker than rabbitmqctl, which starts a virtual machine each time.
         """
-        told = subprocess.run(
-            ["erl_call", "-r", "-sname", self.name, "-c", self._cookie, "-timeout", "60", "-e"],
-            input=f"{erlang}\n",
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+        command = ["erl_call", "-r", "-sname", self.name, "-c", self._cookie, "-timeout", "60"]
+        for _ in range(5):
+            told = subprocess.run(
+                [*command, "-e"],
+                input=f"{erlang}\n",
+                env=self._environment(),
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+                check=False,
+            )
+            # One call in some hundred finds no connection to a node that is well. Nothing has
+            # been evaluated then, so that it can be asked again.
+            if "failed to connect" not in told.stdout + told.stderr:
+                break
         if told.returncode or not told.stdout.startswith("{ok,"):
             raise RuntimeError(f"{erlang} gave: {told.stdout}{told.stderr}")
         return told.stdout.strip()[5:-1]

@@ -9,3 +9,12 @@ and the link is over: all it had under way is failed or void, and the thread mak
 Each exchange published to has a channel of its own, and so has each consumer: a broker answers a
 mistake by closing the channel, with everything on it.
 """
+
+from headway.errors import Unavailable
+
+try:
+    import pika as pika
+except ImportError as missing:
+    raise Unavailable(
+        "a bus on RabbitMQ needs pika: type pip install 'headway[rabbitmq]'"
+    ) from missing

@@ -39,6 +39,7 @@ from headway.ports.bus import (
 )
 
 T = TypeVar("T")
+LOG_AGAIN_S = 10.0  # while there is no connection, say so no more often
 _LOG = logging.getLogger("headway.bus")
 
 
@@ -70,6 +71,9 @@ class RabbitBus:
         self._driven: Link | None = None  # that may not be open yet
         self._error: HeadwayError | None = None  # of the last link
         self._failures = 0
+        self._again_in_s = 0.0
+        self._logged_at = 0.0
+        self._opened_at = 0.0
         self._consumers: list[RabbitConsumer] = []
         self._listeners: list[Callable[[News], object]] = []
         self._epochs = count(1)
@@ -348,7 +352,10 @@ class RabbitBus:
         with self._changed:
             self._error = error
             self._changed.notify_all()
-        _LOG.warning("%s; trying again in %.1f s", error, self._again_in_s)
+        now = self.monotonic()
+        if failures == 1 or now - self._logged_at >= LOG_AGAIN_S:
+            self._logged_at = now
+            _LOG.warning("%s; trying again in %.1f s", error, self._again_in_s)
         self.tell(Closed(str(error), self._again_in_s))
 
     # In the caller's thread.
