@@ -65,11 +65,7 @@ class Child:
         """Read what has come; whether there may be more some time."""
         if fd in self._lines:
             return self._take_output(fd)
-        more = self._take_channel()
-        # It wrote this before it told that it had come so far.
-        for fd in self._lines:
-            self._take_output(fd)
-        return more
+        return self._take_all(_MOST_READS)
 
     def heed(self) -> None:
         """Act on the frames that have come. Raises: what the run's callbacks raise."""
@@ -136,7 +132,14 @@ class Child:
         if not self.given_up:
             self._work.wrote(self.key, self.number, stream, text)
 
-    def _take_channel(self, reads: int = _MOST_READS) -> bool:
+    def _take_all(self, reads: int) -> bool:
+        more = self._take_channel(reads)
+        # It wrote this before it told that it had come so far.
+        for fd in self._lines:
+            self._take_output(fd)
+        return more
+
+    def _take_channel(self, reads: int) -> bool:
         for _ in range(reads):
             try:
                 data = self.fork.channel.recv(_READ_BYTES)
@@ -204,7 +207,7 @@ class Child:
         except ChildProcessError:
             ours = False  # somebody else in this program waits for every child there is
         self._dead = True
-        self._take_channel(sys.maxsize)
+        self._take_all(sys.maxsize)
         self.heed()
         if ours and self.outcome is None:
             self.kill()  # while it is not reaped its id is nobody else's
