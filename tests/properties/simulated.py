@@ -75,7 +75,13 @@ class Simulated:
         while self._going:
             key = self._chance.choice(sorted(self._going))
             number, steps = self._going[key]
-            outcome = self._step(steps)
+            try:
+                outcome = self._step(steps)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                del self._going[key]  # its Run was not to be
+                raise
             if outcome is not None:
                 del self._going[key]
                 return [Ended(key, number, outcome)]

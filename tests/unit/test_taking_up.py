@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,17 @@ def test_a_process_that_ended_and_was_not_waited_for_owns_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert ownership.process_started(child.pid) == ""
+
+
+def test_an_owner_that_was_stopped_for_a_while_is_alive() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        started = ownership.process_started(child.pid)
+        owner = ownership.this_process()._replace(pid=child.pid, started=started)
+        with pytest.raises(Conflict, match=f"process {child.pid}"):
+            launching.require_unowned(record(owner=owner, seen_s=1e6))
+        child.kill()
 
 
 def test_an_owner_of_another_host_lives_as_long_as_it_is_heard_of() -> None:
