@@ -1,6 +1,7 @@
 """What every test shares: floors by cost, and what happens when a server is missing."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from hypothesis import settings
 pytest.register_assert_rewrite("headway.testing.stores", "headway.testing.buses")
 
 pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
+
+# Started in the background, or by nohup, the tests would pass the ignoring of Ctrl-C on to every
+# process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Cheapest first. Every test file stands on one of them, and --floors chooses among them.
 FLOORS = ("unit", "properties", "contracts", "services", "faults", "doors", "docs")

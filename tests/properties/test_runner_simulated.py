@@ -35,7 +35,7 @@ from tests.properties.simulated import Nature, Simulated, World
 
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 MOST_LIVES = 100
-EXAMPLES = 5_000 if os.environ.get("HEADWAY_FULL") else 150
+EXAMPLES = 2_000 if os.environ.get("HEADWAY_FULL") else 150
 # A bug that was planted on purpose is to be found, not to be understood.
 PHASES = [Phase.generate] if os.environ.get("HEADWAY_PLANTED") else list(Phase)
 NEVER = 1_000

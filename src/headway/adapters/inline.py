@@ -117,6 +117,8 @@ class Inline:
     def close(self) -> None:
         if self._aside is not None:
             self._aside.close()
+            self._aside = None
+        self._stop = Stop()
         if self._directory >= 0:
             try:
                 os.fchdir(self._directory)

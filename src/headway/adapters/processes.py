@@ -103,6 +103,7 @@ class Processes:
     def close(self) -> None:
         with self._lock:
             children, self._children = self._children, None
+            self._stopping = False
         if children is not None:
             children.end(CLOSE_GRACE_S)
             os.close(self._directory)

@@ -58,6 +58,8 @@ class Threads:
 
     def open(self, work: Work) -> None:
         self._work = work
+        # New ones: threads of an earlier opening that still are in a job know only theirs.
+        self._todo, self._news = queue.SimpleQueue(), queue.SimpleQueue()
         self._directory = os.open(".", os.O_RDONLY)
 
     def start(self, key: int, number: int) -> None:
@@ -161,6 +163,7 @@ class Threads:
         for _ in range(self._threads):
             self._todo.put(None)
         self._threads = self._idle = 0
+        self._stop = Stop()
         if self._directory >= 0:
             try:
                 os.fchdir(self._directory)

@@ -557,6 +557,20 @@ class ExecutorContract:
         assert failure is not None
         assert is_gone(on.pids[-1])
 
+    def test_a_closed_executor_can_be_opened_again(self, stage: OpenStage) -> None:
+        on = stage(jobs.Repairs, jobs.NoticesStop, phase="run")
+        outcome = on.carry_out(jobs.Repairs)
+        with once(on.place / "waits", on.executor.stop):
+            on.carry_out(jobs.NoticesStop)
+        on.executor.close()
+        (on.place / "waits").unlink()
+        again = Stage(on.executor, [jobs.Repairs, jobs.Notices], on.place, (), {"phase": "run"}, {})
+        assert again.clean_up(jobs.Repairs, outcome) is None
+        assert not (on.place / "temporary").exists()
+        # It is not stopped any more: the job goes on until its time is over.
+        failed(again.carry_out(jobs.Notices), "TimedOut", "its run took longer than 0.4 s")
+        again.executor.close()
+
     # Whole runs
 
     def test_a_plan_ends_as_it_does_inline_with_the_same_events(
@@ -644,14 +658,6 @@ class BesideContract:
             assert time.monotonic() < give_up_at
             threading.Event().wait(0.005)
         assert on.notes == ["check", "noticed"]
-
-    def test_a_closed_executor_can_be_opened_for_cleanups(self, stage: OpenStage) -> None:
-        on = stage(jobs.Repairs)
-        outcome = on.carry_out(jobs.Repairs)
-        on.executor.close()
-        again = Stage(on.executor, [jobs.Repairs], on.place, (), {}, {})
-        assert again.clean_up(jobs.Repairs, outcome) is None
-        assert not (on.place / "temporary").exists()
 
 
 class SharedMemoryContract:
