@@ -152,7 +152,12 @@ def test_a_signal_stops_a_run_that_can_go_on_later(
         held.type("resume")
     else:
         assert held.resume_and_let_go()[0] == 0
-    assert set(held.states().values()) == {"repaired"}
+    states = held.states()
+    if words:
+        # Its Run was over by itself; whether its Recheck still came before the end is chance. If
+        # not, the resume asked its Check, which passes.
+        assert states.pop("Held") in ("repaired", "passed")
+    assert set(states.values()) == {"repaired"}
 
 
 def test_a_second_signal_leaves_at_once(held: Held) -> None:
