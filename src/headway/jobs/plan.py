@@ -23,12 +23,28 @@ class Policy(NamedTuple):
     default_retry_delay_s: float = 1.0
     on_failure: str = "go on"  # with what is still reachable; or "stop": start nothing new
     limits: Mapping[str, int] = {}  # tag to the number of jobs with it that may run at once
+    # Whether a job is examined although what it needs cannot be checked: in a playbook that is
+    # only what comes before it.
+    past_unchecked: bool = False
+
+
+class Closing(NamedTuple):
+    """What a node is for that puts away what another left: it starts when a chain is over.
+
+    The chain is over when all its nodes ended, or none runs, none is in doubt and none is going
+    to start because the plan was stopped. Such nodes are marked ``finally_``, and their plan stops
+    on failure: theirs, too.
+    """
+
+    of: int  # the key of the node whose doing it puts away; if that did nothing, nothing is due
+    first: int  # of the chain's keys, which are consecutive
+    last: int
 
 
 class Plan:
     """Jobs and what they need, as data."""
 
-    __slots__ = ("_definitions", "names", "needs", "policy", "rules")
+    __slots__ = ("_definitions", "closings", "names", "needs", "policy", "rules")
 
     def __init__(
         self,
@@ -37,6 +53,7 @@ class Plan:
         needs: Sequence[tuple[int, ...]],
         rules: Sequence[Rules],
         policy: Policy,
+        closings: Mapping[int, Closing] | None = None,
     ) -> None:
         """``definitions``: by key, each job's own, or the text that says where to find it."""
         self.names = names  # by key
@@ -44,6 +61,7 @@ class Plan:
         self.needs = needs  # by key: the keys it needs, in DEPS order, none twice
         self.rules = rules  # by key; equal rules are one object
         self.policy = policy
+        self.closings = closings or {}  # by the key of the node that puts away
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,6 +87,10 @@ class Plan:
             return self.names.index(name)
         except ValueError:
             raise DefinitionError(_unknown_job(name, self.names)) from None
+
+    def stops_at(self, key: int) -> bool:
+        """Whether nothing new starts once this one is lost, if the plan's policy says so."""
+        return not self.rules[key].finally_ or key in self.closings
 
     def dependents(self) -> list[list[int] | None]:
         """By key: the keys that need it, or None."""
@@ -114,18 +136,18 @@ class Plan:
             if number is None:
                 number = by_id[id(rules)] = numbers.setdefault(rules, len(numbers))
             of.append(number)
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "policy": self.policy._asdict(),
-                "rules": [rules._asdict() for rules in numbers],
-                "names": self.names,
-                "refs": self.refs,
-                "needs": self.needs,
-                "rules_of": of,
-            },
-            separators=(",", ":"),
-        )
+        plain = {
+            "format": FORMAT,
+            "policy": self.policy._asdict(),
+            "rules": [rules._asdict() for rules in numbers],
+            "names": self.names,
+            "refs": self.refs,
+            "needs": self.needs,
+            "rules_of": of,
+        }
+        if self.closings:
+            plain["closings"] = [[key, *closing] for key, closing in self.closings.items()]
+        return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
@@ -143,6 +165,7 @@ class Plan:
             [tuple(needs) for needs in data["needs"]],
             [distinct[number] for number in data["rules_of"]],
             Policy(**data["policy"]),
+            {key: Closing(*rest) for key, *rest in data.get("closings", ())},
         )
 
     def difference(self, other: "Plan") -> list[str]:

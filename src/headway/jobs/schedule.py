@@ -11,7 +11,8 @@ The rules, which all runners share:
 * A tag with a limit lets that many of its jobs run at once.
 * When a job failed for good, a plan that stops on failure starts nothing more; any other goes on
   with what can still be reached. A job in doubt stops such a plan until it is settled.
-* Nodes marked ``finally_`` start when all the rest is over and nothing is in doubt.
+* Nodes marked ``finally_`` start when all the rest is over and nothing is in doubt; those that
+  put away what another left (``Plan.closings``) when its chain is, in a cancelled run, too.
 
 States of a node:
 
@@ -34,8 +35,9 @@ from typing import NamedTuple
 from headway.jobs.events import Event
 from headway.jobs.job import Rules
 from headway.jobs.outcomes import Ending
-from headway.jobs.plan import Plan
+from headway.jobs.plan import Closing, Plan
 from headway.jobs.standing import (
+    FINAL,
     LOST,
     SETTLED,
     STATE_OF,
@@ -95,9 +97,15 @@ class Schedule:
         self._next: list[int] = []  # next round's, delay over
         self._late: list[tuple[float, int, int]] = []  # heap: (time, key, first round)
         self._missing = self._count_missing()
-        self._finally = [key for key, rules in enumerate(plan.rules) if rules.finally_]
-        for key in self._finally:
-            self._missing[key] += 1  # the end of all the rest
+        self._closings = dict(plan.closings)  # of nodes that wait for their chain's end
+        self._closers: dict[int, list[int]] = {}  # by key: what waits for its chain's end
+        for closer, chain in plan.closings.items():
+            for key in range(chain.first, chain.last + 1):
+                self._closers.setdefault(key, []).append(closer)
+        finals = [key for key, rules in enumerate(plan.rules) if rules.finally_]
+        self._finally = [key for key in finals if key not in self._closings]
+        for key in finals:
+            self._missing[key] += 1  # the end of all the rest, or of a chain
         self._fill(anew=states is None and only is None)
         self._open_finally()
 
@@ -200,15 +208,15 @@ class Schedule:
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
             state = self.states[key] = _WAITING
             due = self.waits_until[key] = now + _delay_s(rules, self.tries[key], self._chance)
-            if self.cancelled or (self._stopped and not rules.finally_):
+            if self._stopped and self._is_barred(key):
                 state = when_stopped(state, cancelled=self.cancelled)
             else:
                 heappush(self._late, (due, key, self._round + 1))
         else:
             state = self.states[key] = STATE_OF.get(ending, JobState.FAILED)
-            if self._stops and state in LOST and not rules.finally_:
+            if self._stops and state in LOST and self.plan.stops_at(key):
                 self._stop()
-        self._open_finally()
+        self._open_finally(key)
         return state
 
     def withdrawn(self, key: int) -> Ignored | None:
@@ -249,6 +257,12 @@ class Schedule:
         """Start nothing more; what runs may still end."""
         self.cancelled = True
         self._stop()
+        self._open_finally()
+
+    def is_needless(self, key: int) -> bool:
+        """Whether the node would put away what nobody left."""
+        closing = self.plan.closings.get(key)
+        return closing is not None and self.states[closing.of] is JobState.PASSED
 
     def states_shown(self) -> list[JobState]:
         """By key, where each job stands, told for a reader."""
@@ -259,9 +273,15 @@ class Schedule:
             return Ignored(f"job {key} {what}: there is none in this plan")
         return Ignored(f"{self.plan.names[key]} {what} while it is {self.states[key]}")
 
-    def _has_lost(self) -> bool:
-        rules = self.plan.rules
-        return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
+    def _has_lost(self, among: Sequence[JobState] = LOST) -> bool:
+        stops_at = self.plan.stops_at
+        return any(s in among and stops_at(key) for key, s in enumerate(self.states))
+
+    def _is_barred(self, key: int) -> bool:
+        """Whether it does not start in a schedule that was stopped."""
+        if key in self.plan.closings:
+            return False
+        return self.cancelled or not self.plan.rules[key].finally_
 
     def _fill(self, *, anew: bool = False) -> None:
         """Gather what may start. ``anew``: nothing has been started yet, and all is wanted."""
@@ -282,8 +302,8 @@ class Schedule:
                 missing[dependent] -= 1
                 if not missing[dependent]:
                     self._startable(dependent)
-        if self._finally:
-            self._open_finally()
+        if self._finally or self._closings:
+            self._open_finally(key)
         return state
 
     def _count_missing(self) -> list[int]:
@@ -300,7 +320,7 @@ class Schedule:
             return
         if self._only is not None and key not in self._only:
             return
-        if self.cancelled or (self._stopped and not self.plan.rules[key].finally_):
+        if self._stopped and self._is_barred(key):
             return
         due = self.waits_until.get(key) if self.waits_until else None
         if due is None:
@@ -310,7 +330,9 @@ class Schedule:
 
     def _stop(self) -> None:
         self._stopped = True
-        keep = () if self.cancelled else frozenset(self._finally)
+        keep = set(self.plan.closings)
+        if not self.cancelled:
+            keep.update(self._finally)
         self._due = [key for key in self._due if key in keep]
         self._next = [key for key in self._next if key in keep]
         self._late = [entry for entry in self._late if entry[1] in keep]
@@ -318,8 +340,13 @@ class Schedule:
         heapify(self._due)
         heapify(self._late)
 
-    def _open_finally(self) -> None:
-        """Let the finally-nodes go once all the rest is over."""
+    def _open_finally(self, ended: int | None = None) -> None:
+        """Let the finally-nodes go once all the rest is over, or their chain.
+
+        ``ended``: the node that did so, if it is no more than that.
+        """
+        if self._closings:
+            self._open_closings(ended)
         if not self._finally or not self.is_over or self.cancelled:
             return
         if JobState.IN_DOUBT in self.states:
@@ -329,6 +356,29 @@ class Schedule:
             self._missing[key] -= 1
             if not self._missing[key]:
                 self._startable(key)
+
+    def _open_closings(self, ended: int | None) -> None:
+        for_all = ended is None or self._stopped
+        for key in list(self._closings) if for_all else self._closers.get(ended or 0, ()):
+            chain = self._closings.get(key)
+            if chain is None or not self._is_over(chain):
+                continue
+            del self._closings[key]
+            if self.states[chain.of] is not _PENDING or self.tries[chain.of]:
+                self._missing[key] -= 1
+                self._startable(key)
+
+    def _is_over(self, chain: Closing) -> bool:
+        # A plan that only a job in doubt stops may go on once that is settled.
+        stopped = self.cancelled or (self._stopped and self._has_lost(FINAL))
+        # From the end: while a chain is going on, its last node says so at once.
+        for key in range(chain.last, chain.first - 1, -1):
+            state = self.states[key]
+            if state is _RUNNING or state is JobState.IN_DOUBT:
+                return False
+            if not stopped and (state is _PENDING or state is _WAITING):
+                return False
+        return True
 
     def _full_tag(self, key: int) -> str | None:
         for tag in self.plan.rules[key].tags:

@@ -17,7 +17,9 @@ from headway.jobs.states import JobState, RunState
 
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)  # nothing that needs it can start
+FINAL = (JobState.FAILED, JobState.OVERDUE)  # lost, and nothing to be settled about it
 HOPELESS = (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED, JobState.CANCELLED)
+UNTOUCHED = (JobState.BLOCKED, JobState.CANCELLED)
 STATE_OF = {
     Ending.PASSED: JobState.PASSED,
     Ending.REPAIRED: JobState.REPAIRED,
@@ -95,8 +97,8 @@ class Standing:
         """Whether the plan's policy starts nothing new, because a job was lost."""
         if self.plan.policy.on_failure != "stop":
             return False
-        rules = self.plan.rules
-        return any(s in LOST and not rules[key].finally_ for key, s in enumerate(self.states))
+        stops_at = self.plan.stops_at
+        return any(s in LOST and stops_at(key) for key, s in enumerate(self.states))
 
 
 def states_shown(
@@ -108,10 +110,14 @@ def states_shown(
     the run was cancelled is cancelled.
     """
     shown = list(states)
-    rules = plan.rules
+    rules, closings = plan.rules, plan.closings
     for key, state in enumerate(shown):
         if state is JobState.PENDING or state is JobState.WAITING:
-            if cancelled:
+            if key in closings:
+                of = shown[closings[key].of]
+                if of in UNTOUCHED:
+                    shown[key] = of  # there will be nothing to put away
+            elif cancelled:
                 shown[key] = JobState.CANCELLED
             elif any(shown[need] in HOPELESS for need in plan.needs[key]):
                 shown[key] = JobState.BLOCKED

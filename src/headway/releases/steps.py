@@ -1,0 +1,103 @@
+"""Steps as nodes of a plan: what is sent to which workers, as data."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from headway.jobs.job import NodeSpec, Rules
+from headway.wire.messages import PHASES, Response, StepMessage
+
+NOTHING: Mapping[str, Any] = {}
+
+
+class Call(NamedTuple):
+    """One message to whoever serves a command."""
+
+    command: str
+    subcommand: str
+    parameters: Mapping[str, Any] = NOTHING  # without command, subcommand and hosts
+    notify: Mapping[str, Mapping[str, tuple[str, ...]]] = NOTHING  # notice to transport to targets
+    expected: Mapping[str, Any] | None = None  # what the answer must hold, if it must
+
+    @property
+    def name(self) -> str:
+        return f"{self.command}:{self.subcommand}"
+
+    def message(self, host: str | None, group: str, dynamic: Mapping[str, Any]) -> StepMessage:
+        """What is published, for one host; ``dynamic``: the values given for the run."""
+        own = {
+            "command": self.command,
+            "subcommand": self.subcommand,
+            "hosts": [] if host is None else [host],
+        }
+        return StepMessage(
+            parameters={**self.parameters, **own},
+            group=group,
+            dynamic=dict(dynamic),
+            notify={
+                notice: {transport: list(targets) for transport, targets in told.items()}
+                for notice, told in self.notify.items()
+            },
+        )
+
+    def flaw(self, answer: Response) -> str | None:
+        """Why a final answer is no success; None if it is one."""
+        if answer.status != "completed":
+            return said(answer) or f"{self.name} failed and did not say why"
+        if self.expected is not None and not holds(answer.to_plain(), self.expected):
+            return f"{self.name} answered {said(answer) or answer.status}, which was not expected"
+        return None
+
+
+class StepNode(NamedTuple):
+    """A step for one host, as a node."""
+
+    name: str
+    host: str | None
+    group: str
+    rules: Rules
+    run: Call
+    check: Call | None = None
+    cleanup: Call | None = None  # of a step that a job needs; a playbook's are nodes of their own
+    needs: tuple[Any, ...] = ()
+
+    def plan_node(self) -> NodeSpec:
+        return NodeSpec(self.name, self.ref, self.needs, self.rules)
+
+    @property
+    def ref(self) -> str:
+        return f"step:{self.run.name}"
+
+    @property
+    def calls(self) -> Iterable[Call]:
+        """All that it may send."""
+        return [call for call in (self.check, self.run, self.cleanup) if call is not None]
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.host, self.run.name))
+
+
+def said(answer: Response) -> str:
+    """What an answer says in words: of ``message`` and ``data``, both are in use for that."""
+    plain = answer.to_plain()
+    found = [plain[key] for key in ("message", "data") if plain.get(key) not in (None, "")]
+    return " ".join(value if isinstance(value, str) else repr(value) for value in found)
+
+
+def holds(found: Any, expected: Any) -> bool:
+    """Whether all that is expected is there; objects may have more keys than that."""
+    if isinstance(expected, Mapping):
+        return isinstance(found, Mapping) and all(
+            key in found and holds(found[key], value) for key, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(expected)
+            and all(map(holds, found, expected))
+        )
+    if isinstance(found, bool) or isinstance(expected, bool):
+        return found is expected
+    return bool(found == expected)
+
+
+NOTICES = PHASES
