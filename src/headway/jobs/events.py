@@ -63,6 +63,27 @@ class RunIntended(NamedTuple):
     failure: Failure | None = None  # the Check's
     shared: Changes | None = None  # what Check did to global_storage
     storage: Changes | None = None  # the job's own storage, whole
+    attempt: str = ""  # of a step: what its message is called, and all that is heard of it
+
+
+class StepClaimed(NamedTuple):
+    """A worker has the attempt at a step. It is told so when this is committed."""
+
+    at_us: int
+    key: int
+    number: int
+    attempt: str
+    worker: str
+
+
+class NoticeIntended(NamedTuple):
+    """People are about to be told of a step. The same is not told again."""
+
+    at_us: int
+    key: int
+    number: int
+    notice: str  # "started", "completed" or "failed"
+    transport: str
 
 
 class ProcessStarted(NamedTuple):
@@ -180,6 +201,8 @@ Event = (
     | RunRetried
     | TryStarted
     | RunIntended
+    | StepClaimed
+    | NoticeIntended
     | ProcessStarted
     | TryEnded
     | CleanupIntended
@@ -212,6 +235,8 @@ _KINDS: dict[str, type[Any]] = {
     "run-retried": RunRetried,
     "try-started": TryStarted,
     "run-intended": RunIntended,
+    "step-claimed": StepClaimed,
+    "notice-intended": NoticeIntended,
     "process-started": ProcessStarted,
     "cleanup-intended": CleanupIntended,
     "cleanup-ended": CleanupEnded,

@@ -119,6 +119,7 @@ class Job:
     Cleanup: Callable[[], Any]
     Diff: Callable[..., Any]
 
+    host: str | None = None  # the one it is done for, as a step of a playbook
     storage = _Storage()
     _check_phase: str = "check"
     _tools: Tools | None = None

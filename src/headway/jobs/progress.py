@@ -13,6 +13,7 @@ from headway.jobs.events import (
     Event,
     JobStood,
     Live,
+    NoticeIntended,
     OutputWritten,
     PhaseEnded,
     ProcessStarted,
@@ -24,6 +25,7 @@ from headway.jobs.events import (
     RunResumed,
     RunRetried,
     Settled,
+    StepClaimed,
     TryEnded,
     TryStarted,
 )
@@ -77,6 +79,7 @@ class Progress:
         self.going: dict[int, Going] = {}
         self.cleanups: dict[int, Failure | None] = {}  # of Cleanups that ended: what failed
         self.settled: dict[int, Settled] = {}
+        self.workers: dict[int, str] = {}  # of steps: who has, or had, the last attempt
         self.changes: list[Change] = []
         self.last_line: dict[int, str] = {}  # of output, live only
         self.repairs = 0  # Runs entered
@@ -104,7 +107,9 @@ class Progress:
                 self.last_line[key] = text
             case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended():
                 self._went_on(event)
-            case ProcessStarted() | RequestAnswered():
+            case StepClaimed(_, key, _, _, worker):
+                self.workers[key] = worker
+            case NoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
 
     def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:

@@ -59,6 +59,14 @@ class Ignored(NamedTuple):
     reason: str
 
 
+class _Chain(NamedTuple):
+    """Consecutive nodes of one host, and what puts away what they left."""
+
+    keys: range
+    closers: list[int]  # in the order they go, one after another
+    waiting: set[int]  # those whose turn has not come
+
+
 class Schedule:
     """The machine that says which job of a plan may go now."""
 
@@ -97,13 +105,11 @@ class Schedule:
         self._next: list[int] = []  # next round's, delay over
         self._late: list[tuple[float, int, int]] = []  # heap: (time, key, first round)
         self._missing = self._count_missing()
-        self._closings = dict(plan.closings)  # of nodes that wait for their chain's end
-        self._closers: dict[int, list[int]] = {}  # by key: what waits for its chain's end
-        for closer, chain in plan.closings.items():
-            for key in range(chain.first, chain.last + 1):
-                self._closers.setdefault(key, []).append(closer)
+        self._chain_of: dict[int, _Chain] = {}  # by key of its nodes, and of what closes it
+        for key, closing in sorted(plan.closings.items()):
+            self._closes(key, closing)
         finals = [key for key, rules in enumerate(plan.rules) if rules.finally_]
-        self._finally = [key for key in finals if key not in self._closings]
+        self._finally = [key for key in finals if key not in plan.closings]
         for key in finals:
             self._missing[key] += 1  # the end of all the rest, or of a chain
         self._fill(anew=states is None and only is None)
@@ -302,7 +308,7 @@ class Schedule:
                 missing[dependent] -= 1
                 if not missing[dependent]:
                     self._startable(dependent)
-        if self._finally or self._closings:
+        if self._finally or self._chain_of:
             self._open_finally(key)
         return state
 
@@ -345,8 +351,8 @@ class Schedule:
 
         ``ended``: the node that did so, if it is no more than that.
         """
-        if self._closings:
-            self._open_closings(ended)
+        if self._chain_of:
+            self._close_chains(ended)
         if not self._finally or not self.is_over or self.cancelled:
             return
         if JobState.IN_DOUBT in self.states:
@@ -357,22 +363,42 @@ class Schedule:
             if not self._missing[key]:
                 self._startable(key)
 
-    def _open_closings(self, ended: int | None) -> None:
-        for_all = ended is None or self._stopped
-        for key in list(self._closings) if for_all else self._closers.get(ended or 0, ()):
-            chain = self._closings.get(key)
-            if chain is None or not self._is_over(chain):
-                continue
-            del self._closings[key]
-            if self.states[chain.of] is not _PENDING or self.tries[chain.of]:
+    def _closes(self, key: int, closing: Closing) -> None:
+        chain = self._chain_of.get(closing.of)
+        if chain is None:
+            chain = _Chain(range(closing.first, closing.last + 1), [], set())
+            self._chain_of.update(dict.fromkeys(chain.keys, chain))
+        chain.closers.append(key)
+        chain.waiting.add(key)
+        self._chain_of[key] = chain
+
+    def _close_chains(self, ended: int | None) -> None:
+        if ended is None or self._stopped:
+            for chain in {id(chain): chain for chain in self._chain_of.values()}.values():
+                self._close(chain)
+        elif ended in self._chain_of:
+            self._close(self._chain_of[ended])
+
+    def _close(self, chain: "_Chain") -> None:
+        """Let the next of those go that put away what a chain left, if it is over."""
+        if not self._is_over(chain.keys):
+            return
+        for key in chain.closers:
+            of = self.plan.closings[key].of
+            if key not in chain.waiting:
+                if self.states[key] in (_PENDING, _WAITING, _RUNNING):
+                    return
+            elif self.states[of] is not _PENDING or self.tries[of]:
+                chain.waiting.remove(key)
                 self._missing[key] -= 1
                 self._startable(key)
+                return
 
-    def _is_over(self, chain: Closing) -> bool:
+    def _is_over(self, chain: range) -> bool:
         # A plan that only a job in doubt stops may go on once that is settled.
         stopped = self.cancelled or (self._stopped and self._has_lost(FINAL))
         # From the end: while a chain is going on, its last node says so at once.
-        for key in range(chain.last, chain.first - 1, -1):
+        for key in reversed(chain):
             state = self.states[key]
             if state is _RUNNING or state is JobState.IN_DOUBT:
                 return False

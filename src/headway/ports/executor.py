@@ -24,6 +24,12 @@ class Late(NamedTuple):
     number: int
 
 
+class Intends(Protocol):
+    """Told before a Run: what was so far, and as which attempt a step is dispatched."""
+
+    def __call__(self, key: int, number: int, outcome: Outcome, attempt: str = "", /) -> None: ...
+
+
 @dataclass(slots=True)
 class Work:
     """All that an executor needs of the run whose tries it carries out.
@@ -40,8 +46,14 @@ class Work:
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
     run: str = ""  # the run's id, which its commands carry in their environment; "" if not recorded
-    # Run is about to start; returns once that is committed. ``outcome`` says what was so far.
-    intends: Callable[[int, int, Outcome], None] = lambda key, number, outcome: None
+    # Run is about to start; returns once that is committed.
+    intends: Intends = lambda key, number, outcome, attempt="": None
+    # A worker is about to be granted an attempt at a step: (key, number, attempt, worker);
+    # returns once that is committed.
+    claimed: Callable[[int, int, str, str], None] = lambda key, number, attempt, worker: None
+    # People are about to be told of a step: (key, number, notice, transport); whether they were
+    # not before. Returns once that is committed.
+    notifies: Callable[[int, int, str, str], bool] = lambda key, number, notice, transport: True
     phase_ended: Callable[[int, int, Phase, Failure | None], None] = (
         lambda key, number, phase, failure: None
     )

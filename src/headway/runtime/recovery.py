@@ -7,6 +7,7 @@ from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
     Event,
+    NoticeIntended,
     ProcessStarted,
     RunIntended,
     RunRetried,
@@ -36,6 +37,7 @@ class Stood:
         self._cleaned: set[tuple[int, int]] = set()
         self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
         self._cleanup_failures: list[tuple[int, Failure]] = []
+        self._told: list[tuple[int, int, str, str]] = []  # notices
         self._standing = Standing(plan)
         for event in events:
             self._standing.apply(event)
@@ -54,6 +56,8 @@ class Stood:
             self._ended[event.key, event.number] = event
             if event.ending is not Ending.OVERDUE:
                 self._commands.pop((event.key, event.number), None)
+        elif isinstance(event, NoticeIntended):
+            self._told.append((event.key, event.number, event.notice, event.transport))
         elif isinstance(event, ProcessStarted):
             self._commands.setdefault((event.key, event.number), []).append(event)
         elif isinstance(event, CleanupIntended):
@@ -127,6 +131,7 @@ class Stood:
             cleanup_failures=self._cleanup_failures,
             cancelled=self._standing.cancelled,
             owed=self._owed(schedule.states),
+            told=self._told,
         )
 
     def _storage(self, key: int, number: int) -> Changes | None:

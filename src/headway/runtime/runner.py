@@ -19,6 +19,7 @@ from headway.jobs.events import (
     JobStood,
     Listener,
     Live,
+    NoticeIntended,
     OutputWritten,
     PhaseEnded,
     ProcessStarted,
@@ -26,6 +27,7 @@ from headway.jobs.events import (
     RunEnded,
     RunIntended,
     Settled,
+    StepClaimed,
     TryEnded,
     TryStarted,
 )
@@ -86,6 +88,7 @@ class Start:
     cancelled: bool = False
     # Keys of global_storage whose value the journal could not carry, and the job that set each.
     owed: Mapping[str, int] = field(default_factory=dict)
+    told: Iterable[tuple[int, int, str, str]] = ()  # notices: key, number, notice, transport
 
 
 class Runner:
@@ -135,6 +138,7 @@ class Runner:
         self._answered: deque[RunCancelled | Settled] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
         self._owed = start.owed
+        self._told = set(start.told)
         self._looked = 0.0
         self._ticked = ticked
         self._work = Work(
@@ -148,6 +152,8 @@ class Runner:
             watches_phases=watches_phases,
             run=journal.run if journal is not None else "",
             intends=self._intends,
+            claimed=self._claimed,
+            notifies=self._notifies,
             phase_ended=self._phase_ended,
             wrote=self._wrote,
             started_process=self._started_process,
@@ -194,6 +200,9 @@ class Runner:
         """Run the Cleanups that are due and nothing else."""
         self._executor.open(self._work)
         try:
+            if self.plan.closings:
+                self._stopping = True  # nothing else starts in a schedule that was cancelled
+                self._drive_on()
             self.clean_up()
         finally:
             self._executor.close()
@@ -214,6 +223,7 @@ class Runner:
         schedule, executor, journal = self.schedule, self._executor, self._journal
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
+        closings = self.plan.closings
         clock, now_us, watched = clocks.monotonic, clocks.now_us, bool(self._listeners)
         told = watched or journal is not None
         if self._stopping:
@@ -232,7 +242,10 @@ class Runner:
                     journal.going[key] = (number, at_us)
                 if watched:
                     self._tell(TryStarted(at_us, key, number))
-                outcome = start(key, number)
+                if closings and schedule.is_needless(key):
+                    outcome: Outcome | None = PASSED
+                else:
+                    outcome = start(key, number)
                 if outcome is not None:
                     now = clock()
                     at_us = now_us() if told else 0
@@ -349,20 +362,33 @@ class Runner:
 
     # What the executor tells while a try goes on
 
-    def _intends(self, key: int, number: int, outcome: Outcome) -> None:
-        if self._stopping:
+    def _intends(self, key: int, number: int, outcome: Outcome, attempt: str = "") -> None:
+        if self._stopping and key not in self.plan.closings:
             raise CutShort(key, number)
         failure = outcome.failure and outcome.failure._replace(exception=None)
         if self._strict and failure is not None and failure.looks_broken:
             # A slip in the code says nothing about the world: Run must not act on it.
             raise BrokenJob(key, number, failure)
-        event = RunIntended(clocks.now_us(), key, number, failure, outcome.shared, outcome.storage)
+        event = RunIntended(
+            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt
+        )
         self._write(event)
         if self.plan.rules[key].has_cleanup:
             if (key, number) in self._inherited:
                 # Begun again after a death: one try, one Cleanup, with what is newer.
                 self.executed = [e for e in self.executed if (e.key, e.number) != (key, number)]
             self.executed.append(Executed(key, number, outcome.job, outcome.storage))
+
+    def _claimed(self, key: int, number: int, attempt: str, worker: str) -> None:
+        self._write(StepClaimed(clocks.now_us(), key, number, attempt, worker))
+
+    def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:
+        told = (key, number, notice, transport)
+        if told in self._told:
+            return False
+        self._told.add(told)
+        self._write(NoticeIntended(clocks.now_us(), *told))
+        return True
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
         self._tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))

@@ -1,0 +1,153 @@
+"""Makes what carries out a plan: with steps, a bus and the workers that serve them here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from headway.errors import DefinitionError
+from headway.ports.bus import Bus
+from headway.ports.executor import Executor
+from headway.releases.steps import StepNode
+from headway.runtime import clocks
+from headway.runtime.executors import make
+
+MOST_WORKERS = 16  # objects of one worker class, in this process
+SHOWN = 5  # commands that nobody serves, in one message
+
+
+class Hands(NamedTuple):
+    """With what somebody wants a plan carried out."""
+
+    on: str = ""  # where jobs run: see ``executors.make``
+    slots: int | None = None  # how many jobs and steps at once; None: as many as may start
+    bus: str = ""  # of the workers; "": one in this process
+    workers: Sequence[str] = ()  # served in this process: TARGET, or TARGET=CONFIG.json
+
+
+@contextmanager
+def executor_for(
+    definitions: Sequence[Any], hands: Hands, *, width: int = 1, asks_only: bool = False
+) -> Iterator[Executor]:
+    """The executor for a plan's nodes, until the block ends.
+
+    ``width``: how many steps may be under way at once. ``asks_only``: only Checks will be asked.
+    Raises: DefinitionError for steps that nobody serves in this process.
+    """
+    steps = [one for one in definitions if isinstance(one, StepNode)]
+    if not steps:
+        yield make(hands.on, hands.slots or 1)
+        return
+    from headway.adapters.dispatching import Dispatcher
+    from headway.adapters.steps import MOST_STEPS, Steps
+
+    inner = None
+    if len(steps) < len(definitions):
+        inner = make(hands.on or ("" if hands.slots else "threads"), hands.slots or width)
+    needed = _needed(steps, asks_only=asks_only)
+    with ExitStack() as stack:
+        bus = _bus_with_workers(stack, needed, hands, min(width, MOST_WORKERS))
+        dispatcher = Dispatcher(bus, f"re.run.{clocks.new_id()}")
+        dispatcher.open()
+        slots = hands.slots or MOST_STEPS
+        yield Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
+
+
+def _needed(steps: Sequence[StepNode], *, asks_only: bool) -> dict[str, str]:
+    """Each command that is needed, and a step that needs it."""
+    needed: dict[str, str] = {}
+    for step in steps:
+        calls = [step.check] if asks_only else step.calls
+        for call in calls:
+            if call is not None:
+                needed.setdefault(call.command, step.name)
+    return needed
+
+
+def _bus_with_workers(
+    stack: ExitStack, needed: Mapping[str, str], hands: Hands, width: int
+) -> Bus:
+    """A bus, open, on which the workers that this process serves are under way."""
+    own = hands.bus == "" or hands.bus.startswith("memory:")
+    if own:
+        from headway.adapters.memory_broker import MemoryBroker
+        from headway.adapters.memory_bus import MemoryBus
+
+        broker = MemoryBroker("run")
+
+        def make_one(name: str) -> Bus:
+            return MemoryBus(broker)
+    else:
+        from headway.adapters.bus_address import parse_bus_url
+        from headway.runtime.buses import make_bus
+
+        address = parse_bus_url(hands.bus)
+
+        def make_one(name: str) -> Bus:
+            return make_bus(address, name=name)
+
+    bus = make_one("headway run")
+    bus.open()
+    stack.callback(bus.close)
+    served = _named_workers(hands.workers)
+    if own:
+        _add_stock(served, needed)
+        _require_served(served, needed)
+    for command, (worker_class, config) in served.items():
+        if command in needed:
+            for _ in range(width):
+                theirs = make_one(f"headway run, {command}")
+                theirs.open()
+                stack.enter_context(_serving(worker_class, theirs, config))
+    return bus
+
+
+def _named_workers(targets: Sequence[str]) -> dict[str, tuple[Any, str | None]]:
+    """By command: the class, and its configuration file."""
+    from headway.runtime.worker_targets import load_worker
+    from headway.wire.names import command_of
+
+    found: dict[str, tuple[Any, str | None]] = {}
+    for text in targets:
+        target, mark, config = text.partition("=")
+        worker_class = load_worker(target)
+        found[_command(worker_class, config, command_of)] = (worker_class, config or None)
+    return found
+
+
+def _command(worker_class: Any, config: str, command_of: Any) -> str:
+    if config:
+        from headway.runtime.worker import read_config
+
+        queue = read_config(config).get("queue")
+        if isinstance(queue, str) and queue:
+            return queue
+    command: str = command_of(worker_class.__name__)
+    return command
+
+
+def _add_stock(served: dict[str, tuple[Any, str | None]], needed: Mapping[str, str]) -> None:
+    from headway.runtime.worker_targets import stock_worker
+
+    for command in needed:
+        if command not in served and (stock := stock_worker(command)) is not None:
+            served[command] = (stock, None)
+
+
+def _require_served(served: Mapping[str, Any], needed: Mapping[str, str]) -> None:
+    missing = [command for command in needed if command not in served]
+    if not missing:
+        return
+    lines = "\n".join(f"  {command}, for {needed[command]}" for command in missing[:SHOWN])
+    more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    raise DefinitionError(
+        f"nobody serves these commands in this process:\n{lines}{more}\n"
+        "Name their workers with --worker FILE.py:Class, or a bus where they are with --bus URL."
+    )
+
+
+@contextmanager
+def _serving(worker_class: Any, bus: Bus, config: str | None) -> Iterator[None]:
+    from headway.runtime.worker_trial import served
+
+    with served(worker_class, bus, config):
+        yield
