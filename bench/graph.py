@@ -87,7 +87,7 @@ def carry_out_with_journal(root: Any) -> None:
     from headway.adapters.opening import open_store
     from headway.jobs.compiling import compile_jobs
     from headway.runtime import launching
-    from headway.runtime.targets import Loaded
+    from headway.runtime.loading import Loaded
 
     with tempfile.TemporaryDirectory() as directory:
         store = open_store(Path(directory, "headway.db"))

@@ -29,7 +29,7 @@ from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan, Policy
 from headway.jobs.states import JobState, RunState
 from headway.runtime import launching
-from headway.runtime.targets import Loaded
+from headway.runtime.loading import Loaded
 from headway.testing.faults import DyingStore
 from tests.properties.simulated import Nature, Simulated, World
 

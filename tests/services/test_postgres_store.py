@@ -21,8 +21,9 @@ from headway.errors import Conflict, Unavailable
 from headway.jobs.states import RunState
 from headway.ports.store import Line, Store
 from headway.runtime import launching
+from headway.runtime.loading import Loaded
 from headway.runtime.runner import Runner
-from headway.runtime.targets import Loaded, load
+from headway.runtime.targets import load
 from headway.testing.stores import RUN, launch, owner, passed, rows_of
 from tests.properties.store_machine import StoreMachine
 from tests.services.postgres import Postgres, PostgresServer

@@ -16,8 +16,8 @@ from headway.jobs.states import RunState
 from headway.ports.executor import Executor
 from headway.ports.store import RunRecord
 from headway.runtime import launching
+from headway.runtime.loading import Loaded
 from headway.runtime.runner import Runner
-from headway.runtime.targets import Loaded
 
 E = TypeVar("E")
 

@@ -16,7 +16,7 @@ from headway.jobs.states import RunState
 from headway.ports.store import RunRecord
 from headway.runtime import asking
 from headway.runtime.launching import Options, begin
-from headway.runtime.targets import Loaded
+from headway.runtime.loading import Loaded
 
 
 class Alone(Job):

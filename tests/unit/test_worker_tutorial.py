@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from headway.doors.cli.entry import headway_command
 from headway.errors import DefinitionError, HeadwayError
-from headway.runtime.targets import UnknownTarget
+from headway.runtime.loading import UnknownTarget
 from headway.runtime.worker import Worker
 from headway.runtime.worker_targets import load_worker
 from headway.wire import names

@@ -70,7 +70,9 @@ class Work:
 class Executor(Protocol):
     """Carries out whole tries. Not thread-safe, but for ``wake`` and ``stop``."""
 
-    blocks: bool  # whether ``start`` carries the try out itself, and nobody looks meanwhile
+    @property
+    def blocks(self) -> bool:
+        """Whether ``start`` carries the try out itself, and nobody looks meanwhile."""
 
     @property
     def free(self) -> int:

@@ -6,7 +6,7 @@ the hosts. What puts a step away follows its host's chain, before the lane's nex
 begins when the one before is over.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from headway.errors import DefinitionError
@@ -43,13 +43,13 @@ class CompiledPlaybook(NamedTuple):
 def compile_playbook(
     playbook: Playbook,
     job_called: Callable[[str], type[Job]],
-    limits: Mapping[str, int] | None = None,
+    policy: Policy = POLICY,
 ) -> CompiledPlaybook:
     """``job_called`` finds the job class that "package.module:JobClass" names.
 
     Raises: DefinitionError, as for jobs.
     """
-    return _Compiler(playbook, job_called, POLICY._replace(limits=limits or {})).compiled()
+    return _Compiler(playbook, job_called, policy).compiled()
 
 
 class _Compiler:

@@ -28,11 +28,12 @@ from headway.ports.store import Launch, RunRecord, Store, short_id
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
+from headway.runtime.loading import Loaded
 from headway.runtime.recovery import Stood
 from headway.runtime.requests import OVER, decide
 from headway.runtime.runner import Runner
 from headway.runtime.sources import fingerprints
-from headway.runtime.targets import Loaded, load
+from headway.runtime.targets import load
 
 
 @dataclass(slots=True)
@@ -41,9 +42,11 @@ class Options:
 
     cleanup: bool = True
     strict: bool = False
-    slots: int = 1
+    slots: int | None = None  # None: one for jobs alone, else as many as may start
     on: str = ""  # "" for inline with one slot, threads with more
     limits: Mapping[str, int] = field(default_factory=dict)
+    workers: Sequence[str] = ()  # of its steps, served by whoever works on the run
+    bus: str = ""  # where its steps' workers are, without password; "": in its own process
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -126,7 +129,7 @@ def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
         )
     os.chdir(launch.directory)
     stored = Plan.from_json(store.plan(record.id))
-    loaded = load(launch.target, launch.inputs, stored.policy)
+    loaded = load(launch.target, launch.inputs, stored.policy._asdict())
     differences = stored.difference(loaded.plan)
     if differences:
         listed = "\n  ".join(differences[:20])

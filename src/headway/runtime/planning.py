@@ -13,7 +13,7 @@ from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.plan import Plan
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import Verdict
-from headway.ports.executor import Work
+from headway.ports.executor import Executor, Work
 
 
 class Finding(NamedTuple):
@@ -33,14 +33,15 @@ def examine(
     found: Callable[[Finding], None] = lambda finding: None,
     *,
     trace: bool = False,
+    executor: Executor | None = None,
 ) -> list[Finding]:
     """Ask the Checks that can be asked, in the plan's order; a finding for each job.
 
-    ``found`` is told of each as it comes.
+    ``found`` is told of each as it comes. ``executor``: what asks, if this thread cannot.
     """
     shared = SharedStorage(threading.get_ident)
     work = Work(definitions, plan.rules, shared, kwargs=inputs, act=False, trace=trace)
-    executor = Inline()
+    executor = executor or Inline()
     executor.open(work)
     findings: list[Finding] = []
     try:
@@ -54,12 +55,15 @@ def examine(
 
 
 def _examined(
-    plan: Plan, key: int, findings: list[Finding], executor: Inline, inputs: Mapping[str, Any]
+    plan: Plan, key: int, findings: list[Finding], executor: Executor, inputs: Mapping[str, Any]
 ) -> Finding:
     rules = plan.rules[key]
     if not rules.has_check:
+        if key in plan.closings:
+            return Finding(key, Verdict.NOT_CHECKABLE, _closes(plan, key))
         return Finding(key, Verdict.NOT_CHECKABLE, "it has no Check and runs every time")
-    open_needs = [n for n in plan.needs[key] if findings[n].verdict is not Verdict.DONE]
+    known = (Verdict.DONE, *((Verdict.NOT_CHECKABLE,) if plan.policy.past_unchecked else ()))
+    open_needs = [n for n in plan.needs[key] if findings[n].verdict not in known]
     if open_needs:
         names = [plan.names[need] for need in open_needs]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -74,6 +78,10 @@ def _examined(
     message = failure.trace or failure.line()
     diff = _diff(outcome.job, inputs)
     return Finding(key, Verdict.WILL_RUN, message, diff, failure.looks_broken)
+
+
+def _closes(plan: Plan, key: int) -> str:
+    return f"it runs when its host is done, if {plan.names[plan.closings[key].of]} ran"
 
 
 def _diff(job: Any, inputs: Mapping[str, Any]) -> str:

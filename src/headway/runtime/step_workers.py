@@ -1,6 +1,6 @@
 """Makes what carries out a plan: with steps, a bus and the workers that serve them here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ MOST_WORKERS = 16  # objects of one worker class, in this process
 SHOWN = 5  # commands that nobody serves, in one message
 
 
+StockWorker = Callable[[str], "type[Any] | None"]  # by command
+
+
 class Hands(NamedTuple):
     """With what somebody wants a plan carried out."""
 
@@ -22,6 +25,12 @@ class Hands(NamedTuple):
     slots: int | None = None  # how many jobs and steps at once; None: as many as may start
     bus: str = ""  # of the workers; "": one in this process
     workers: Sequence[str] = ()  # served in this process: TARGET, or TARGET=CONFIG.json
+    stock: StockWorker = lambda command: None  # served here where nobody else is named
+
+
+class _Served(NamedTuple):
+    worker_class: Any
+    config: str | None = None  # its file
 
 
 @contextmanager
@@ -42,7 +51,7 @@ def executor_for(
 
     inner = None
     if len(steps) < len(definitions):
-        inner = make(hands.on or ("" if hands.slots else "threads"), hands.slots or width)
+        inner = make(hands.on or "threads", hands.slots or width)
     needed = _needed(steps, asks_only=asks_only)
     with ExitStack() as stack:
         bus = _bus_with_workers(stack, needed, hands, min(width, MOST_WORKERS))
@@ -63,9 +72,7 @@ def _needed(steps: Sequence[StepNode], *, asks_only: bool) -> dict[str, str]:
     return needed
 
 
-def _bus_with_workers(
-    stack: ExitStack, needed: Mapping[str, str], hands: Hands, width: int
-) -> Bus:
+def _bus_with_workers(stack: ExitStack, needed: Mapping[str, str], hands: Hands, width: int) -> Bus:
     """A bus, open, on which the workers that this process serves are under way."""
     own = hands.bus == "" or hands.bus.startswith("memory:")
     if own:
@@ -88,49 +95,45 @@ def _bus_with_workers(
     bus = make_one("headway run")
     bus.open()
     stack.callback(bus.close)
-    served = _named_workers(hands.workers)
+    from headway.runtime.worker_trial import served as serving
+
+    served = _named_workers(hands.workers, hands.stock)
     if own:
-        _add_stock(served, needed)
+        _add_stock(served, needed, hands.stock)
         _require_served(served, needed)
     for command, (worker_class, config) in served.items():
         if command in needed:
             for _ in range(width):
                 theirs = make_one(f"headway run, {command}")
                 theirs.open()
-                stack.enter_context(_serving(worker_class, theirs, config))
+                stack.enter_context(serving(worker_class, theirs, config))
     return bus
 
 
-def _named_workers(targets: Sequence[str]) -> dict[str, tuple[Any, str | None]]:
+def _named_workers(targets: Sequence[str], stock: StockWorker) -> dict[str, _Served]:
     """By command: the class, and its configuration file."""
+    from headway.runtime.worker_config import read_config
     from headway.runtime.worker_targets import load_worker
     from headway.wire.names import command_of
 
-    found: dict[str, tuple[Any, str | None]] = {}
+    found: dict[str, _Served] = {}
     for text in targets:
-        target, mark, config = text.partition("=")
-        worker_class = load_worker(target)
-        found[_command(worker_class, config, command_of)] = (worker_class, config or None)
+        target, _, config = text.partition("=")
+        worker_class = stock(target) or load_worker(target)
+        command = command_of(worker_class.__name__)
+        if config:
+            queue = read_config(config).get("queue")
+            command = queue if isinstance(queue, str) and queue else command
+        found[command] = _Served(worker_class, config or None)
     return found
 
 
-def _command(worker_class: Any, config: str, command_of: Any) -> str:
-    if config:
-        from headway.runtime.worker import read_config
-
-        queue = read_config(config).get("queue")
-        if isinstance(queue, str) and queue:
-            return queue
-    command: str = command_of(worker_class.__name__)
-    return command
-
-
-def _add_stock(served: dict[str, tuple[Any, str | None]], needed: Mapping[str, str]) -> None:
-    from headway.runtime.worker_targets import stock_worker
-
+def _add_stock(
+    served: dict[str, _Served], needed: Mapping[str, str], stock: StockWorker
+) -> None:
     for command in needed:
-        if command not in served and (stock := stock_worker(command)) is not None:
-            served[command] = (stock, None)
+        if command not in served and (worker_class := stock(command)) is not None:
+            served[command] = _Served(worker_class)
 
 
 def _require_served(served: Mapping[str, Any], needed: Mapping[str, str]) -> None:
@@ -143,11 +146,3 @@ def _require_served(served: Mapping[str, Any], needed: Mapping[str, str]) -> Non
         f"nobody serves these commands in this process:\n{lines}{more}\n"
         "Name their workers with --worker FILE.py:Class, or a bus where they are with --bus URL."
     )
-
-
-@contextmanager
-def _serving(worker_class: Any, bus: Bus, config: str | None) -> Iterator[None]:
-    from headway.runtime.worker_trial import served
-
-    with served(worker_class, bus, config):
-        yield

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from headway.errors import DefinitionError
-from headway.runtime.targets import UnknownTarget, load_module
+from headway.runtime.loading import UnknownTarget, load_module
 from headway.runtime.worker import Worker
 
 

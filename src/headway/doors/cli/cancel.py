@@ -7,6 +7,7 @@ import click
 from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.resume import chosen_options
+from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable
 from headway.errors import DefinitionError, Rejected
@@ -55,7 +56,6 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
 def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[str, Any]) -> int:
     """Take a run without an owner up only to end it: Cleanups, then cancelled."""
     from headway.runtime import clocks
-    from headway.runtime.executors import make
     from headway.runtime.launching import reload, take_up, who
 
     short = short_id(record.id)
@@ -66,13 +66,14 @@ def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[s
             f"{error}\nIts Cleanups cannot be run so."
             f" headway cancel {short} --no-cleanup ends it without them"
         ) from error
-    chosen = chosen_options(record, {})
+    chosen = one_at_a_time(record, arguments)
     store.ask(record.id, "cancel", {"why": why}, who(), clocks.now_us())
-    return carried_out(
-        store,
-        target.plan,
-        Show.chosen(arguments),
-        lambda watching, watch: take_up(
-            store, record, target, make("inline", 1), chosen, [watching.heard], watch
-        ),
-    )
+    with executor_for(target, chosen, arguments) as executor:
+        return carried_out(
+            store,
+            target.plan,
+            Show.chosen(arguments),
+            lambda watching, watch: take_up(
+                store, record, target, executor, chosen, [watching.heard], watch
+            ),
+        )

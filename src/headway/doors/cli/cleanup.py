@@ -7,6 +7,7 @@ import click
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Report, Show, carried_out, showing
 from headway.doors.cli.resume import chosen_options
+from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, number
 from headway.ports.store import short_id
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Run the Cleanups that a run left out.")
 @options.run
+@options.workers
 @showing
 @options.db
 def command(run: str | None, **arguments: Any) -> int:
@@ -26,7 +28,6 @@ def command(run: str | None, **arguments: Any) -> int:
     So after headway run --no-cleanup, or for a run that was cut off and is not to go on.
     """
     from headway.runtime import ownership
-    from headway.runtime.executors import make
     from headway.runtime.launching import reload, require_unowned, take_up, unwind
 
     with opened(arguments) as store:
@@ -34,21 +35,22 @@ def command(run: str | None, **arguments: Any) -> int:
         require_unowned(record)
         state = ownership.state_now(record)
         target, _ = reload(store, record)
-        chosen = chosen_options(record, {})
+        chosen = one_at_a_time(record, arguments)
 
         def carry_out(runner: "Runner") -> "RunState":
             return unwind(runner, state)
 
-        return carried_out(
-            store,
-            target.plan,
-            Show.chosen(arguments),
-            lambda watching, watch: take_up(
-                store, record, target, make("inline", 1), chosen, [watching.heard], watch
-            ),
-            carry_out=carry_out,
-            told=_told,
-        )
+        with executor_for(target, chosen, arguments) as executor:
+            return carried_out(
+                store,
+                target.plan,
+                Show.chosen(arguments),
+                lambda watching, watch: take_up(
+                    store, record, target, executor, chosen, [watching.heard], watch
+                ),
+                carry_out=carry_out,
+                told=_told,
+            )
 
 
 def _told(report: Report) -> list[str]:

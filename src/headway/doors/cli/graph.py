@@ -69,6 +69,8 @@ def _is_target(what: str) -> bool:
 
 def _of_target(target: str, inputs: dict[str, Any], *, ask: bool) -> "Graph":
     from headway.pictures.graph import Graph
+    from headway.doors.cli.hands import executor_for
+    from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
     target_ = loaded(target, inputs)
@@ -76,7 +78,8 @@ def _of_target(target: str, inputs: dict[str, Any], *, ask: bool) -> "Graph":
     if not ask:
         pending = [JobState.PENDING] * len(plan)
         return Graph(plan.names, plan.needs, pending, title=target)
-    findings = examine(plan, target_.definitions, inputs)
+    with executor_for(target_, Options(), {}, asks_only=True) as executor:
+        findings = examine(plan, target_.definitions, target_.inputs, executor=executor)
     return Graph(
         plan.names,
         plan.needs,

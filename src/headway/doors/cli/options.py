@@ -69,6 +69,18 @@ inputs: Decorator = together(
         help="An input of another type: 3, true, [1,2], {\"a\":1}.",
     ),
 )  # fmt: skip
+bus: Decorator = click.option(
+    "--bus", metavar="URL",
+    help="Where workers of steps are: amqp://user:password@host/vhost  [env: HEADWAY_BUS;"
+    " default: in this process]",
+)  # fmt: skip
+workers: Decorator = together(
+    bus,
+    click.option(
+        "--worker", "workers", metavar="TARGET[=FILE]", multiple=True,
+        help="Serve steps here: FILE.py:Class or a stock worker, and its configuration.",
+    ),
+)  # fmt: skip
 reading: Decorator = together(db, debug)
 reading_json: Decorator = together(as_json, db, debug)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
+from headway.doors.cli.hands import bus_shown, executor_for
 from headway.doors.cli.targets import loaded
 from headway.doors.cli.words import (
     as_json,
@@ -30,6 +31,7 @@ MOST_SHOWN = 50  # beyond, jobs that are done and those that wait for others are
 @click.command(short_help="Say what a run would do, and why; change nothing.")
 @options.target
 @options.inputs
+@options.workers
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when a Check looks broken.")
 @options.as_json
@@ -39,6 +41,7 @@ def command(target: str, **arguments: Any) -> int:
 
     Exit code 0: nothing to do. 2: a run would change something. 1: an error.
     """
+    from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
@@ -47,7 +50,16 @@ def command(target: str, **arguments: Any) -> int:
     view: _AsJson | _AsLines = (
         _AsJson(plan) if arguments["as_json"] else _AsLines(plan, arguments["verbose"])
     )
-    findings = examine(plan, target_.definitions, inputs, view.found, trace=arguments["debug"])
+    chosen = Options(workers=arguments["workers"], bus=bus_shown(arguments))
+    with executor_for(target_, chosen, arguments, asks_only=True) as executor:
+        findings = examine(
+            plan,
+            target_.definitions,
+            target_.inputs,
+            view.found,
+            trace=arguments["debug"],
+            executor=executor,
+        )
     code = _code(findings, strict=arguments["strict"])
     view.sum_up(findings, code, target)
     return code

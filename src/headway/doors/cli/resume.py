@@ -6,6 +6,7 @@ import click
 
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
+from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, printable
 from headway.errors import Rejected
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 changing = options.together(
     click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many jobs at once."),  # noqa: E501
+    options.workers,
     click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run."),  # noqa: E501
     click.option("--cleanup/--no-cleanup", default=None, help="Whether Cleanups run at the end."),
     click.option("--strict/--no-strict", default=None, help="Stop at a Check that looks broken."),
@@ -36,7 +38,6 @@ def command(run: str | None, **arguments: Any) -> int:
     It is carried out as it was begun; options given here take the place of the ones given then.
     """
     from headway.runtime import ownership
-    from headway.runtime.executors import make
     from headway.runtime.launching import reload, require_unowned, take_up
 
     with opened(arguments) as store:
@@ -46,15 +47,15 @@ def command(run: str | None, **arguments: Any) -> int:
         target, changed = reload(store, record)
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
-        executor = make(chosen.on, chosen.slots)
-        return carried_out(
-            store,
-            target.plan,
-            Show.chosen(arguments),
-            lambda watching, watch: take_up(
-                store, record, target, executor, chosen, [watching.heard], watch
-            ),
-        )
+        with executor_for(target, chosen, arguments) as executor:
+            return carried_out(
+                store,
+                target.plan,
+                Show.chosen(arguments),
+                lambda watching, watch: take_up(
+                    store, record, target, executor, chosen, [watching.heard], watch
+                ),
+            )
 
 
 def _require_unfinished(record: "RunRecord", state: RunState) -> None:
@@ -83,6 +84,15 @@ def chosen_options(record: "RunRecord", arguments: dict[str, Any]) -> "Options":
         for name in ("slots", "on", "cleanup", "strict")
         if arguments.get(name) is not None
     }
-    if said.get("slots", 1) > 1 and record.launch.options.get("on") == "inline":
+    if arguments.get("workers"):
+        said["workers"] = arguments["workers"]
+    if (said.get("slots") or 1) > 1 and record.launch.options.get("on") == "inline":
         said.setdefault("on", "")
     return Options(**{**record.launch.options, **said})
+
+
+def one_at_a_time(record: "RunRecord", arguments: dict[str, Any]) -> "Options":
+    """The options for what is done only to end a run."""
+    chosen = chosen_options(record, {"workers": arguments.get("workers")})
+    chosen.on, chosen.slots = "inline", 1
+    return chosen

@@ -8,6 +8,7 @@ from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.listing import Seen, looked_at
 from headway.doors.cli.resume import changing, chosen_options, tell_taken_up
+from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.errors import Rejected
 from headway.jobs.standing import SUCCEEDED
@@ -27,7 +28,6 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
     What succeeded is not touched, unless --from JOB says so.
     """
     from headway.jobs.events import decode
-    from headway.runtime.executors import make
     from headway.runtime.launching import (
         reload,
         require_over,
@@ -47,15 +47,15 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
         target, changed = reload(store, record)
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
-        executor = make(chosen.on, chosen.slots)
-        return carried_out(
-            store,
-            target.plan,
-            Show.chosen(arguments),
-            lambda watching, watch: take_up(
-                store, record, target, executor, chosen, [watching.heard], watch, retry=keys
-            ),
-        )
+        with executor_for(target, chosen, arguments) as executor:
+            return carried_out(
+                store,
+                target.plan,
+                Show.chosen(arguments),
+                lambda watching, watch: take_up(
+                    store, record, target, executor, chosen, [watching.heard], watch, retry=keys
+                ),
+            )
 
 
 def _require_worthwhile(found: Seen, keys: list[int], from_job: str | None) -> None:

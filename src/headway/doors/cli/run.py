@@ -7,22 +7,23 @@ import click
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.hands import bus_shown, executor_for
 from headway.doors.cli.stores import opened
 from headway.doors.cli.targets import loaded
 
 if TYPE_CHECKING:
-    from headway.jobs.plan import Policy
     from headway.runtime.launching import Options
 
 
 @click.command(short_help="Carry a target out.")
 @options.target
 @options.inputs
-@click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), default=1, help="How many jobs at once.")  # noqa: E501  # fmt: skip
+@click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many at once; default: 1 job, any number of a playbook's steps.")  # noqa: E501  # fmt: skip
+@options.workers
 @click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run; default: inline for -j 1, threads for more.")  # noqa: E501  # fmt: skip
 @click.option("--limit", "limits", metavar="TAG=N", multiple=True, help="How many jobs with a tag may run at once.")  # noqa: E501  # fmt: skip
-@click.option("--default-tries", metavar="N", type=click.IntRange(min=1), default=3, help="Tries of jobs without TRIES (3).")  # noqa: E501  # fmt: skip
-@click.option("--default-retry-delay", metavar="S", type=click.FloatRange(min=0), default=1.0, help="Seconds between tries of jobs without RETRY_DELAY (1).")  # noqa: E501  # fmt: skip
+@click.option("--default-tries", metavar="N", type=click.IntRange(min=1), help="Tries of jobs without TRIES (3; 1 in a playbook).")  # noqa: E501  # fmt: skip
+@click.option("--default-retry-delay", metavar="S", type=click.FloatRange(min=0), help="Seconds between tries of jobs without RETRY_DELAY (1).")  # noqa: E501  # fmt: skip
 @click.option("--no-cleanup", is_flag=True, help="Leave Cleanups to headway cleanup.")
 @click.option("--strict", is_flag=True, help="Stop at a Check that looks broken.")
 @showing
@@ -32,16 +33,14 @@ def command(target: str, **arguments: Any) -> int:
     """Carry out what TARGET names, and what it needs, in the right order.
 
     TARGET is file.py, file.py:Root or package.module:Root, where Root is a job class or a
-    function that is given the inputs and returns one.
+    function that is given the inputs and returns one; or a playbook, file.yaml or file.json.
     """
-    from headway.runtime.executors import make
     from headway.runtime.launching import begin
 
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
     target_ = loaded(target, inputs, _policy(arguments))
     chosen = _options(arguments)
-    executor = make(chosen.on, chosen.slots)
-    with opened(arguments, make=True) as store:
+    with opened(arguments, make=True) as store, executor_for(target_, chosen, arguments) as executor:
         return carried_out(
             store,
             target_.plan,
@@ -52,14 +51,14 @@ def command(target: str, **arguments: Any) -> int:
         )
 
 
-def _policy(arguments: dict[str, Any]) -> "Policy":
-    from headway.jobs.plan import Policy
-
-    return Policy(
-        default_tries=arguments["default_tries"],
-        default_retry_delay_s=arguments["default_retry_delay"],
-        limits=_limits(arguments["limits"]),
-    )
+def _policy(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the policy of its notation is changed to."""
+    said = {
+        "default_tries": arguments["default_tries"],
+        "default_retry_delay_s": arguments["default_retry_delay"],
+        "limits": _limits(arguments["limits"]),
+    }
+    return {name: value for name, value in said.items() if value not in (None, {})}
 
 
 def _options(arguments: dict[str, Any]) -> "Options":
@@ -71,6 +70,8 @@ def _options(arguments: dict[str, Any]) -> "Options":
         slots=arguments["slots"],
         on=arguments["on"] or "",
         limits=_limits(arguments["limits"]),
+        workers=arguments["workers"],
+        bus=bus_shown(arguments),
     )
 
 

@@ -11,6 +11,7 @@ from headway.errors import Refused
 
 FILE = "headway.toml"
 STORE = Path(".headway") / "headway.db"
+KEYS = ("db", "durable", "bus")
 DURABLE = ("process", "power")
 
 
@@ -36,8 +37,7 @@ def settled(
     file: dict[str, str] = {}
     place = None
     if not (arguments.get("db") and arguments.get("durable")):
-        place = found_upwards(Path(FILE), directory)
-        file = _read(place) if place is not None else {}
+        place, file = _found(directory)
     db, db_from = _first(
         (arguments.get("db"), "--db"),
         (environment.get("HEADWAY_DB"), "HEADWAY_DB"),
@@ -57,6 +57,20 @@ def settled(
     if durable not in DURABLE:
         raise Mistyped(f"{said_by} says durable = {durable!r}: it is {' or '.join(DURABLE)}")
     return Settings(db, db_from, durable)
+
+
+def bus_settled(
+    arguments: Mapping[str, Any], environment: Mapping[str, str], directory: Path
+) -> str:
+    """The URL of the bus; "" for one in the process. Raises: Mistyped, Refused."""
+    said = arguments.get("bus") or environment.get("HEADWAY_BUS")
+    return said or _found(directory)[1].get("bus", "")
+
+
+def _found(directory: Path) -> tuple[Path | None, dict[str, str]]:
+    """The nearest configuration file, and what it says."""
+    place = found_upwards(Path(FILE), directory)
+    return place, _read(place) if place is not None else {}
 
 
 def _first(*said: tuple[str | None, str]) -> tuple[str, str]:
@@ -94,8 +108,9 @@ def _read(file: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise Mistyped(f"{file} cannot be read: {error}") from error
     for key, value in said.items():
-        if key not in ("db", "durable"):
-            raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set db and durable")
+        if key not in KEYS:
+            known = f"{', '.join(KEYS[:-1])} and {KEYS[-1]}"
+            raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set {known}")
         if not isinstance(value, str):
             raise Mistyped(f"{file} sets {key} to {value!r}: it must be a text in quotes")
     return said

@@ -63,7 +63,7 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
 
 def loaded_worker(target: str) -> "type[Worker]":
     """Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong."""
-    from headway.runtime.targets import UnknownTarget
+    from headway.runtime.loading import UnknownTarget
     from headway.runtime.worker_targets import load_worker
 
     try:

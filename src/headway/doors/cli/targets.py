@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 from headway.doors.cli.exits import Mistyped
 
 if TYPE_CHECKING:
-    from headway.jobs.plan import Policy
-    from headway.runtime.targets import Loaded
+    from headway.runtime.loading import Loaded
 
 
-def loaded(target: str, inputs: Mapping[str, Any], policy: "Policy | None" = None) -> "Loaded":
+def loaded(
+    target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> "Loaded":
     """Raises: Mistyped for a target that is not there, DefinitionError for one that is wrong."""
-    from headway.runtime.targets import UnknownTarget, load
+    from headway.runtime.loading import UnknownTarget
+    from headway.runtime.targets import load
 
     try:
-        return load(target, inputs, policy)
+        return load(target, inputs, changes)
     except UnknownTarget as error:
         raise Mistyped(str(error)) from error

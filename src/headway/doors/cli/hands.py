@@ -1,0 +1,41 @@
+"""With what a plan is carried out: read from arguments, and from what a run was begun with."""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.settings import bus_settled, masked
+
+if TYPE_CHECKING:
+    from headway.ports.executor import Executor
+    from headway.runtime.launching import Options
+    from headway.runtime.loading import Loaded
+
+
+def executor_for(
+    target: "Loaded", options: "Options", arguments: Mapping[str, Any], *, asks_only: bool = False
+) -> "AbstractContextManager[Executor]":
+    """The executor for a target, with the bus and the workers that its steps need.
+
+    Raises: Mistyped for a bus that a run was on and that is not named any more.
+    """
+    from headway.runtime import step_workers
+    from headway.workers.catalogue import stock_worker_for
+
+    bus = bus_settled(arguments, os.environ, Path.cwd())
+    if options.bus and not bus:
+        raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
+    hands = step_workers.Hands(
+        options.on, options.slots, bus, tuple(options.workers), stock_worker_for
+    )
+    return step_workers.executor_for(
+        target.definitions, hands, width=target.width, asks_only=asks_only
+    )
+
+
+def bus_shown(arguments: Mapping[str, Any]) -> str:
+    """The bus as a store may keep it."""
+    return masked(bus_settled(arguments, os.environ, Path.cwd()))

@@ -1,0 +1,65 @@
+"""Loads a playbook: from a file to a plan, with the Python jobs that it names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headway.adapters.documents import read_file
+from headway.errors import DefinitionError
+from headway.jobs.job import Job
+from headway.releases.compiling import POLICY, compile_playbook
+from headway.releases.inputs import resolved
+from headway.releases.playbook import Playbook
+from headway.releases.reading import playbook_of
+from headway.runtime.arguments import require_accepted
+from headway.runtime.loading import Loaded, UnknownTarget, load_module, on_path
+
+
+def load_playbook(target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any]) -> Loaded:
+    """``changes``: to the policy of playbooks.
+
+    Raises: DefinitionError with all that is wrong with it, UnknownTarget.
+    """
+    path = Path(target)
+    playbook = read_playbook(path)
+    given = resolved(playbook.inputs, playbook.dynamic, inputs)
+    with on_path(path.resolve().parent):
+        compiled = compile_playbook(playbook, job_called, POLICY._replace(**changes))
+    require_accepted(compiled.looks, (), given)
+    return Loaded(
+        target,
+        compiled.plan,
+        compiled.definitions,
+        given,
+        width=width(playbook),
+        secrets=frozenset(one.name for one in playbook.inputs if one.secret),
+    )
+
+
+def read_playbook(path: Path) -> Playbook:
+    """Raises: DefinitionError with all that is wrong with it, UnknownTarget."""
+    try:
+        return playbook_of(read_file(path))
+    except FileNotFoundError:
+        raise UnknownTarget(f"there is no file {path}") from None
+    except OSError as error:
+        raise DefinitionError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def job_called(ref: str) -> type[Job]:
+    """The job class that "package.module:JobClass" names. Raises: DefinitionError."""
+    place, _, name = ref.partition(":")
+    found: Any = load_module(place, ref)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Job)):
+        raise DefinitionError(f"python: {ref} names no job class: {place} has none called {name!r}")
+    return found
+
+
+def width(playbook: Playbook) -> int:
+    """How many of its steps may be under way at once."""
+    return max(
+        max(min(one.parallel, len(one.hosts)), len(one.hosts) if one.preflight else 1)
+        for one in playbook.execution
+    )
