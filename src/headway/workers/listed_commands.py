@@ -12,79 +12,20 @@ a list, a word each; ``{host}`` for the step's host. ``{{`` and ``}}`` are brace
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from headway.workers.keys import Keys, StepFailed, compiled
+from headway.workers.command_parameters import NAME, Parameter, command_parameter
+from headway.workers.keys import Keys, StepFailed
 from headway.workers.step_worker import Step
 
 TIMEOUT_S = 300.0
 LONGEST_TIMEOUT_S = 86_400
-LONGEST_VALUE = 255  # characters, unless a parameter says otherwise
-MOST_ITEMS = 100  # of a list
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
 }
-_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _MARK = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)(\.\.\.)?\}|[{}]", re.ASCII)
 _COMMAND = re.compile(r"\w[\w-]*", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-class _Unfit(Exception):
-    """What a value is, or must be; its name goes before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """What a step may give by one name."""
-
-    name: str
-    pattern: "re.Pattern[str] | None"
-    choices: Sequence[str]
-    is_list: bool
-    default: Sequence[str] | None  # its words; None: a step has to give it
-    may_begin_with_dash: bool
-    longest: int
-    is_dynamic: bool
-
-    def words(self, step: Step) -> Sequence[str]:
-        """What a step gives, checked. Raises: StepFailed."""
-        given = step.dynamic if self.is_dynamic else step.parameters.values
-        if self.name in given:
-            try:
-                return self.checked(given[self.name])
-            except _Unfit as error:
-                raise StepFailed(f"{self.name!r} of shell:{step.subcommand} {error}") from None
-        if self.default is None:
-            where = "dynamic value" if self.is_dynamic else "parameter"
-            raise StepFailed(f"shell:{step.subcommand} lacks the {where} {self.name!r}")
-        return self.default
-
-    def checked(self, value: Any) -> Sequence[str]:
-        """Raises: _Unfit."""
-        items = value if self.is_list else [value]
-        if not isinstance(items, list) or len(items) > MOST_ITEMS:
-            raise _Unfit(f"must be a list of at most {MOST_ITEMS} items")
-        return [self._word(item) for item in items]
-
-    def _word(self, value: Any) -> str:
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            raise _Unfit("must be a text or a whole number")
-        if len(value) > self.longest:
-            raise _Unfit(f"has {len(value)} characters: at most {self.longest}")
-        if _CONTROL.search(value):
-            raise _Unfit("holds a control character")
-        if value.startswith("-") and not self.may_begin_with_dash:
-            raise _Unfit("begins with -, as an option does")
-        if self.choices and value not in self.choices:
-            raise _Unfit(f"must be one of {', '.join(self.choices)}")
-        if self.pattern is not None and not self.pattern.fullmatch(value):
-            raise _Unfit(f"must match {self.pattern.pattern}")
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +69,10 @@ def listed_command(name: str, keys: Keys) -> ListedCommand:
             "a list of words, the first of them the path, from the root, of"
             " a program that can be run here",
         )
+    if any("\0" in word for word in argv):
+        raise keys.wrong("argv", "a list of words without the character NUL")
     declared = keys.section("parameters", {})
-    parameters = {one: _parameter(one, said) for one, said in declared.sections()}
+    parameters = {one: command_parameter(one, said) for one, said in declared.sections()}
     _check_places(keys, argv, parameters)
     cwd = keys.text("cwd", "/", wanted="the path of a directory, from the root")
     if not os.path.isabs(cwd) or not os.path.isdir(cwd):
@@ -145,33 +88,6 @@ def listed_command(name: str, keys: Keys) -> ListedCommand:
     )
     keys.none_left()
     return command
-
-
-def _parameter(name: str, keys: Keys) -> Parameter:
-    if not _NAME.fullmatch(name) or name == "host":
-        raise keys.error(f"{keys.place}: a parameter is named by letters, digits and _, not host")
-    has_pattern = "pattern" in keys
-    pattern = compiled(keys, "pattern", keys.text("pattern")) if has_pattern else None
-    choices = keys.texts("choices", ())
-    if pattern is None and not choices:
-        raise keys.error(f"{keys.place} lacks 'pattern' or 'choices': say what may stand there")
-    made = Parameter(
-        name,
-        pattern,
-        choices,
-        keys.yes_no("list", False),
-        None,
-        keys.yes_no("dash", False),
-        keys.whole("longest", LONGEST_VALUE, least=1, most=100_000, unit="characters"),
-        keys.yes_no("dynamic", False),
-    )
-    if "default" in keys:
-        try:
-            made = replace(made, default=made.checked(keys.anything("default")))
-        except _Unfit as error:
-            raise keys.error(f"{keys.place}'s 'default' {error}") from None
-    keys.none_left(passed=("default",))
-    return made
 
 
 def _check_places(keys: Keys, argv: Sequence[str], parameters: Mapping[str, Parameter]) -> None:
@@ -212,7 +128,7 @@ def _environment(keys: Keys) -> Mapping[str, str]:
         name: section.text(name, pattern=r"[^\0]*", wanted="a text") for name in section.values
     }
     for name in found:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise section.error(f"{section.place} names {name!r}: letters, digits and _ only")
     return found
 

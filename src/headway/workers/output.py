@@ -14,10 +14,10 @@ from headway.runtime.worker import Worker
 from headway.runtime.worker_service import queue_for
 from headway.wire import names
 from headway.wire.messages import Output
-from headway.workers.step_worker import configure
-from headway.workers.keys import Keys
 from headway.workers.kept_output import RUN_BYTES, Counted, OutputFiles, OutputRows, is_run_id
+from headway.workers.keys import Keys
 from headway.workers.redaction import redaction
+from headway.workers.step_worker import configure
 
 QUEUE_BYTES = 64 << 20  # waiting at the broker; beyond it the oldest go, and no step is held up
 SILENT = logging.CRITICAL + 1
