@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headway.wire.messages import Response, StepMessage
 
 NOBODY = """\
-nobody can serve {step} on the bus of this process.
+nobody can serve {step} on the bus of this process. The stock workers are {stock}.
 Name a worker with --worker FILE.py:Class, or a broker with --bus amqp://user:password@host/vhost"""
 LOST = """\
 in doubt: worker {worker} has gone, and whether it did the step is unknown.
@@ -45,7 +45,8 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
     """Send one step, grant its claim, and show what comes of it.
 
     --set gives dynamic values, --param parameters of the step. With --worker, that class is
-    served in this process; nothing else is needed.
+    served in this process; nothing else is needed. Without --bus, so are the stock workers:
+    headway step noop:Ok.
     """
     from headway.wire import names
 
@@ -54,20 +55,34 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
     except WireError as error:
         raise Mistyped(str(error)) from error
     message = _message(name, arguments)
-    if target is None and (bus is None or bus.startswith("memory:")):
-        raise Mistyped(NOBODY.format(step=step))
     worker_class = loaded_worker(target) if target is not None else None
+    if worker_class is None and (bus is None or bus.startswith("memory:")):
+        worker_class = _stock_worker(step, name.command)
     with ExitStack() as stack:
         return _sent(stack, name, message, worker_class, bus, arguments)
 
 
+def _stock_worker(step: str, command: str) -> "type[Worker]":
+    from headway.workers.catalogue import STOCK, stock_worker_for
+
+    found = stock_worker_for(command)
+    if found is None:
+        listed = ", ".join(one.name for one in STOCK if one.takes_steps)
+        raise Mistyped(NOBODY.format(step=step, stock=listed))
+    return found
+
+
 def loaded_worker(target: str) -> "type[Worker]":
-    """Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong."""
+    """A stock worker by its name, or the class that a TARGET names.
+
+    Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong.
+    """
     from headway.runtime.targets import UnknownTarget
     from headway.runtime.worker_targets import load_worker
+    from headway.workers.catalogue import stock_worker
 
     try:
-        return load_worker(target)
+        return stock_worker(target) or load_worker(target)
     except UnknownTarget as error:
         raise Mistyped(str(error)) from error
 
