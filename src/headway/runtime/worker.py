@@ -13,21 +13,19 @@ Source: the seed *re-worker*, its section on implementing a worker.
 
 import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from headway.adapters.bus_address import parse_bus_url, parse_mq_config
-from headway.errors import DefinitionError, WireError
+from headway.errors import DefinitionError
 from headway.ports.bus import Settlement
 from headway.runtime.buses import make_bus
+from headway.runtime.worker_config import queue_for, read_config
 from headway.runtime.worker_connection import WorkerConnection
-from headway.runtime.worker_service import WorkerService, queue_for
-from headway.wire import strict_json
+from headway.runtime.worker_log import app_logger
+from headway.runtime.worker_service import WorkerService
 
 STOP_LIMIT_S = 60.0  # for the step in hand when the worker is to leave
-LOG_LINE = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 
 class Worker:
@@ -101,7 +99,7 @@ class Worker:
         Raises: WireError for what JSON cannot hold, Rejected when it is too large or nobody
         serves it, Refused, Unavailable.
         """
-        self._service.send(topic, corr_id, message_struct, exchange, reply_to)
+        self._service.sender.send(topic, corr_id, message_struct, exchange, reply_to)
 
     def notify(
         self,
@@ -122,16 +120,18 @@ class Worker:
             target, exchange = None, exchange or target
         if target is not None:
             self.app_logger.warning("notify's target means nothing: the step says whom to tell")
-        self._service.notify(slug, message, phase, corr_id, "re" if exchange is None else exchange)
+        self._service.sender.notify(
+            slug, message, phase, corr_id, "re" if exchange is None else exchange
+        )
 
     def ack(self, basic_deliver: Any) -> None:
         """Acknowledge the delivery, after all that was sent for it is confirmed."""
-        self._service.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
+        self._service.settler.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
 
     def reject(self, basic_deliver: Any, requeue: bool = False) -> None:
         """Refuse the delivery: it is kept in the queue ``dead``; or have it delivered again."""
         how = Settlement.REQUEUE if requeue else Settlement.REJECT
-        self._service.settle_tag(basic_deliver.delivery_tag, how)
+        self._service.settler.settle_tag(basic_deliver.delivery_tag, how)
 
     def _connect(self) -> None:
         """Connect, and declare what is served. Lost connections are made again without it."""
@@ -174,35 +174,3 @@ def _connection(mq_config: Any, name: str) -> WorkerConnection:
             " password, server and vhost, or a URL"
         )
     return WorkerConnection(make_bus(address, name=name))
-
-
-def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """A configuration in JSON. Raises: DefinitionError."""
-    path = Path(file).expanduser()
-    try:
-        found = strict_json.parse(path.read_bytes(), f"the configuration {path}")
-    except OSError as error:
-        raise DefinitionError(f"the configuration {path} cannot be read: {error}") from error
-    except WireError as error:
-        raise DefinitionError(str(error)) from error
-    if not isinstance(found, dict):
-        raise DefinitionError(f"the configuration {path} is no JSON object")
-    return found
-
-
-class AppLogHandler(logging.StreamHandler[TextIO]):
-    """The handler that ``app_logger`` gives a logger. Another that is there is kept."""
-
-
-def app_logger(name: str, stream: TextIO | None = None) -> logging.Logger:
-    """The application log: for administrators, on standard error unless told otherwise."""
-    logger = logging.getLogger(name)
-    others = [one for one in logger.handlers if not isinstance(one, AppLogHandler)]
-    if stream is not None or not others:
-        handler = AppLogHandler(stream or sys.stderr)
-        handler.setFormatter(logging.Formatter(LOG_LINE))
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-    return logger

@@ -12,7 +12,9 @@ from types import FrameType
 from typing import Any
 
 from headway.errors import HeadwayError
-from headway.runtime.worker import Worker, app_logger, read_config
+from headway.runtime.worker import Worker
+from headway.runtime.worker_config import read_config
+from headway.runtime.worker_log import app_logger
 
 DESCRIPTION = "Serve this worker's command until told to stop (Ctrl-C, SIGTERM)."
 

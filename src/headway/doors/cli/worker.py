@@ -40,7 +40,8 @@ def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> i
         raise Mistyped(NOWHERE.format(target=target))
     worker_class = loaded_worker(target)
 
-    from headway.runtime.worker import app_logger, read_config
+    from headway.runtime.worker_config import read_config
+    from headway.runtime.worker_log import app_logger
     from headway.runtime.worker_runner import serve
 
     stream = sys.stdout if arguments["log_stdout"] else sys.stderr
