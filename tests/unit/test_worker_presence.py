@@ -10,8 +10,9 @@ import pytest
 
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
-from headway.ports.bus import Binding, Exchange, Queue
+from headway.ports.bus import Binding, Delivery, Exchange, Message, Queue
 from headway.runtime.worker_presence import Announcer
+from headway.runtime.worker_step import StepInHand
 from headway.wire import names
 from headway.wire.messages import Presence
 from tests.unit.serving import Desk, desk
@@ -29,6 +30,13 @@ def at() -> Iterator[Desk]:
 
 def said(at: Desk) -> Presence:
     return Presence.decode(at.next("presence-watch").message.body)
+
+
+def step(run: str | None, attempt: str | None, body: Any) -> StepInHand:
+    message = Message(b"", correlation_id=run, message_id=attempt)
+    made = StepInHand(Delivery(message, FROB.name, "re", FROB.name, False, (1, 1)), 1)
+    made.body = body
+    return made
 
 
 @contextmanager
@@ -70,11 +78,10 @@ def test_a_step_is_told_of_while_it_is_worked_on(at: Desk) -> None:
     with announcing(at.broker) as announcer:
         announcer.serving(FROB, "FrobWorker")
         assert said(at).doing == []
-        announcer.begun(FROB, 1, "run-1", "attempt-1", body)
-        (step,) = said(at).doing
-        announcer.ended(FROB, 1)
+        with announcer.working(FROB, step("run-1", "attempt-1", body)):
+            (one,) = said(at).doing
         assert said(at).doing == []
-    assert (step.run, step.attempt, step.command, step.subcommand) == (
+    assert (one.run, one.attempt, one.command, one.subcommand) == (
         *("run-1", "attempt-1", "frob", "Tweak"),
     )
 
@@ -86,9 +93,9 @@ def test_a_step_of_which_nothing_is_known_is_told_of_all_the_same(at: Desk, body
     with announcing(at.broker) as announcer:
         announcer.serving(FROB, "FrobWorker")
         said(at)
-        announcer.begun(FROB, 1, None, None, body)
-        (step,) = said(at).doing
-    assert (step.run, step.command, step.subcommand) == ("", "", "")
+        with announcer.working(FROB, step(None, None, body)):
+            (one,) = said(at).doing
+    assert (one.run, one.attempt, one.command, one.subcommand) == ("", "", "", "")
 
 
 def test_what_is_too_long_to_be_an_id_is_cut(at: Desk) -> None:
@@ -96,9 +103,9 @@ def test_what_is_too_long_to_be_an_id_is_cut(at: Desk) -> None:
     with announcing(at.broker) as announcer:
         announcer.serving(FROB, "FrobWorker")
         said(at)
-        announcer.begun(FROB, 1, "r" * 300, None, body)
-        (step,) = said(at).doing
-    assert {len(step.run), len(step.command), len(step.subcommand)} == {255}
+        with announcer.working(FROB, step("r" * 300, None, body)):
+            (one,) = said(at).doing
+    assert {len(one.run), len(one.command), len(one.subcommand)} == {255}
 
 
 def test_objects_that_serve_one_queue_are_told_of_together_and_leave_one_by_one(at: Desk) -> None:
@@ -112,13 +119,11 @@ def test_objects_that_serve_one_queue_are_told_of_together_and_leave_one_by_one(
         for _ in range(3):
             announcer.serving(FROB, "FrobWorker")
         until("serving", 3)
-        for _ in range(3):
-            announcer.leaving(FROB)
-        until("leaving", 3)
-        announcer.left(FROB)
-        until("leaving", 2)
-        announcer.left(FROB)
-        announcer.left(FROB)
+        with announcer.leaving(FROB):
+            until("serving", 3)
+            with announcer.leaving(FROB), announcer.leaving(FROB):
+                until("leaving", 3)
+            until("leaving", 1)
         until("left", 0)
 
 
@@ -126,8 +131,8 @@ def test_the_last_word_is_said_when_it_closes_however_soon(at: Desk) -> None:
     with announcing(at.broker, changes_s=NEVER_S) as announcer:
         announcer.serving(FROB, "FrobWorker")
         assert said(at).state == "serving"
-        announcer.leaving(FROB)
-        announcer.left(FROB)
+        with announcer.leaving(FROB):
+            pass
     assert said(at).state == "left"
 
 
@@ -135,9 +140,9 @@ def test_a_thousand_changes_are_told_of_in_a_few_messages(at: Desk) -> None:
     with announcing(at.broker, changes_s=NEVER_S) as announcer:
         announcer.serving(FROB, "FrobWorker")
         assert said(at).doing == []
-        for tag in range(1000):
-            announcer.begun(FROB, tag, "run", None, {})
-            announcer.ended(FROB, tag)
+        for _ in range(1000):
+            with announcer.working(FROB, step("run", None, {})):
+                pass
     assert at.bus.counts().delivered == 2
     assert said(at).doing == []
 
@@ -193,11 +198,11 @@ class Calls:
 def test_a_lost_connection_is_followed_by_the_whole_story(at: Desk) -> None:
     with announcing(at.broker) as announcer:
         announcer.serving(FROB, "FrobWorker")
-        announcer.begun(FROB, 1, "run-1", None, {})
-        while not said(at).doing:
-            pass
-        at.broker.cut()
-        assert [step.run for step in said(at).doing] == ["run-1"]
+        with announcer.working(FROB, step("run-1", None, {})):
+            while not said(at).doing:
+                pass
+            at.broker.cut()
+            assert [one.run for one in said(at).doing] == ["run-1"]
 
 
 def test_what_is_said_does_not_pile_up_while_the_broker_takes_nothing(at: Desk) -> None:

@@ -28,6 +28,7 @@ from headway.ports.bus import (
 )
 from headway.runtime import clocks
 from headway.runtime.worker_answers import Answers
+from headway.runtime.worker_presence import Announcer
 from headway.wire import names
 from headway.wire.messages import Claim, Grant
 
@@ -44,6 +45,7 @@ class WorkerConnection:
         self.bus = bus
         self.worker = f"{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}"
         self.answers = Answers(bus)
+        self.presence = Announcer(bus, self.worker)
         self.tags = count(1)  # of deliveries, for all workers here
         self.unheard: Counter[str] = Counter()  # what nobody listened to, by key
         self._ask_again_s = ask_again_s
@@ -73,6 +75,7 @@ class WorkerConnection:
             self._is_set_up = True
 
     def close(self, timeout_s: float = 5.0) -> None:
+        self.presence.close()
         self.answers.close(timeout_s)
         self.bus.close(timeout_s)
 

@@ -10,7 +10,9 @@ import logging
 import os
 import socket
 import threading
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import headway
 from headway.errors import Refused
@@ -18,6 +20,9 @@ from headway.ports.bus import Bus, Confirmation, Message, News, Opened, Queue
 from headway.runtime import clocks
 from headway.wire import names
 from headway.wire.messages import Presence, StepUnderWay
+
+if TYPE_CHECKING:
+    from headway.runtime.worker_step import StepInHand
 
 _LOG = logging.getLogger("headway.worker")
 INTERVAL_S = 5
@@ -87,43 +92,46 @@ class Announcer:
                 self._thread.start()
             self._note(queue.name)
 
-    def leaving(self, queue: Queue) -> None:
-        """One of them takes no more."""
+    @contextmanager
+    def leaving(self, queue: Queue) -> Iterator[None]:
+        """One of them takes no more; after that it does nothing any more."""
+        self._move(queue, serving=-1, leaving=1)
+        try:
+            yield
+        finally:
+            self._move(queue, leaving=-1)
+
+    def _move(self, queue: Queue, *, serving: int = 0, leaving: int = 0) -> None:
         with self._lock:
             if served := self._served.get(queue.name):
-                served.serving -= 1
-                served.leaving += 1
+                served.serving += serving
+                served.leaving += leaving
                 self._note(queue.name)
 
-    def left(self, queue: Queue) -> None:
-        """One that was leaving does nothing any more."""
-        with self._lock:
-            if served := self._served.get(queue.name):
-                served.leaving -= 1
-                self._note(queue.name)
-
-    def begun(
-        self, queue: Queue, tag: int, run: str | None, attempt: str | None, body: Any
-    ) -> None:
-        """A step is worked on; ``tag`` tells it from others."""
-        parameters = body.get("parameters") if isinstance(body, dict) else None
+    @contextmanager
+    def working(self, queue: Queue, step: "StepInHand") -> Iterator[None]:
+        """A step is worked on."""
+        parameters = step.body.get("parameters") if isinstance(step.body, dict) else None
         known = parameters if isinstance(parameters, dict) else {}
-        step = StepUnderWay(
+        under_way = StepUnderWay(
             since_us=clocks.now_us(),
-            run=_id(run),
-            attempt=_id(attempt),
+            run=_id(step.run),
+            attempt=_id(step.attempt),
             command=_id(known.get("command")),
             subcommand=_id(known.get("subcommand")),
         )
         with self._lock:
-            if served := self._served.get(queue.name):
-                served.doing[tag] = step
+            served = self._served.get(queue.name)
+            if served is not None:
+                served.doing[step.tag] = under_way
                 self._note(queue.name)
-
-    def ended(self, queue: Queue, tag: int) -> None:
-        with self._lock:
-            if (served := self._served.get(queue.name)) and served.doing.pop(tag, None):
-                self._note(queue.name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                if served is not None:
+                    del served.doing[step.tag]
+                    self._note(queue.name)
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Say the last, and no more. Again does nothing."""

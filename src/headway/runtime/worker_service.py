@@ -81,6 +81,7 @@ class WorkerService:
         with self._lock:
             if self._consumer is None and not self.stopping.is_set():
                 self._consumer = self.connection.bus.consume(self.queue.name, self._handle)
+                self.connection.presence.serving(self.queue, self.name)
 
     def end(self, timeout_s: float | None) -> bool:
         """Take no more, and wait for the step in hand. Whether it has ended."""
@@ -88,7 +89,10 @@ class WorkerService:
         self.connection.wake()
         with self._lock:
             consumer, self._consumer = self._consumer, None
-        return consumer is None or consumer.cancel(timeout_s)
+        if consumer is None:
+            return True
+        with self.connection.presence.leaving(self.queue):
+            return consumer.cancel(timeout_s)
 
     # A delivery
 
@@ -97,7 +101,8 @@ class WorkerService:
         self._steps.in_hand = step
         try:
             if self._understood(step) and self._granted(step):
-                self._worked_on(step)
+                with self.connection.presence.working(self.queue, step):
+                    self._worked_on(step)
             self.settler.settle_rest(step)
         finally:
             self._steps.in_hand = None

@@ -63,7 +63,7 @@ def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
 def _opened(mq: str | None, url: str | None) -> "Bus":
     from headway.adapters.bus_address import parse_bus_url, parse_mq_config
     from headway.runtime.buses import make_bus
-    from headway.runtime.worker import read_config
+    from headway.runtime.worker_config import read_config
 
     address = parse_mq_config(read_config(mq)) if mq else parse_bus_url(url or "")
     bus = make_bus(address, name="headway workers")
