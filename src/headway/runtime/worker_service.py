@@ -92,6 +92,7 @@ class WorkerService:
                 self._consumer = self.connection.insist(
                     lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
                 )
+                self.connection.presence.serving(self.queue, self.name)
                 self._log.info("serving %s at %s", self.queue.name, bus.place)
 
     def stop(self) -> None:
@@ -106,9 +107,12 @@ class WorkerService:
         self.stop()
         with self._lock:
             consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return True
         assert self._stop_at is not None
         left_s = max(0.0, self._stop_at - clocks.monotonic())
-        return consumer is None or consumer.cancel(left_s)
+        with self.connection.presence.leaving(self.queue):
+            return consumer.cancel(left_s)
 
     def _is_stopping(self) -> bool:
         return self.stopping.is_set()
@@ -122,7 +126,8 @@ class WorkerService:
             if self._is_stopping():
                 self.settler.settle(step, Settlement.REQUEUE)
             elif self._understood(step) and self._granted(step):
-                self._worked_on(step)
+                with self.connection.presence.working(self.queue, step):
+                    self._worked_on(step)
             self.settler.settle_rest(step)
         finally:
             self._steps.in_hand = None
