@@ -61,9 +61,7 @@ def look_at(database: Database) -> Server:
 def _may_write(database: Database) -> bool:
     """Whether we may begin a run; also in a database that holds nothing yet, as far as is known."""
     if database.version() == (0, 0):
-        ((may,),) = database.query(
-            "SELECT has_schema_privilege(current_schema(), 'CREATE')"
-        )
+        ((may,),) = database.query("SELECT has_schema_privilege(current_schema(), 'CREATE')")
         return bool(may)
     found = [
         database.query(f"SELECT has_table_privilege('{table}', 'INSERT')")[0][0]

@@ -38,9 +38,7 @@ def look_at(path: Path, check_s: float = CHECK_S) -> StoreFile:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
             raise Rejected(f"{path} is no store of Headway's, but something else") from error
         raise Unavailable(f"{path} cannot be read: {error}") from error
-    return StoreFile(
-        size, journal, is_remote(path.parent), bool(mode & 0o022), damage, checked
-    )
+    return StoreFile(size, journal, is_remote(path.parent), bool(mode & 0o022), damage, checked)
 
 
 def free_bytes(directory: Path) -> int:

@@ -65,9 +65,7 @@ def value_of(limit: Limit) -> float:
     return value
 
 
-def in_force(
-    other: Mapping[str, float], unused: tuple[str, ...] = ()
-) -> list[tuple[Limit, float]]:
+def in_force(other: Mapping[str, float], unused: tuple[str, ...] = ()) -> list[tuple[Limit, float]]:
     """The limits that hold, with their values.
 
     ``other``: those set from outside, by where they are written. ``unused``: how the names of

@@ -143,7 +143,7 @@ class Examination:
             _text(said.get("version")),
             _text(said.get("cluster_name")),
             said.get("capabilities") or {},
-            int(agreed.heartbeat or 0),  # type: ignore[call-overload]
+            agreed.heartbeat if isinstance(agreed.heartbeat, int) else 0,
             agreed.frame_max,
             agreed.channel_max,
             took_s,
@@ -154,10 +154,10 @@ class Examination:
         runner = Runner(self._connection, errand, outcome)
         try:
             self._drive(lambda: outcome.known or self._error is not None, self._answer_s)
-        except Unavailable as error:
+        except Unavailable as late:
+            self._error = late  # whatever is asked from now on fails at once
             if self.blocked is not None:
-                error = Unavailable(f"{self._address} takes no messages: {self.blocked}")
-            runner.fail(error)
+                self._error = Unavailable(f"{self._address} takes no messages: {self.blocked}")
         if self._error is not None:
             runner.fail(self._error)
         return outcome.wait(0.0, "an examination")

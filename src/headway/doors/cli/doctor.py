@@ -86,13 +86,14 @@ def _asked(arguments: Mapping[str, Any]) -> "Asked":
 def _bus(arguments: Mapping[str, Any]) -> "BusAddress | HeadwayError":
     """Raises: Mistyped. What must not be used for safety's sake is a finding."""
     from headway.adapters.bus_address import MemoryAddress, parse_bus_url, parse_mq_config
-    from headway.runtime.worker import read_config
 
     url, file = arguments["bus"], arguments["mq"]
     if url and file:
         raise Mistyped("--mq and --bus both say where the bus is: give one")
     try:
         if file:
+            from headway.runtime.worker import read_config
+
             return parse_mq_config(read_config(file))
         address = parse_bus_url(url) if url else MemoryAddress()
     except DefinitionError as error:
@@ -148,9 +149,11 @@ def _finding(finding: "Finding", columns: int) -> Iterator[str]:
     yield f"  {coloured(grade, _LOOKS[finding.grade])}{first}"
     for line in rest:
         yield indent + line
-    for part in finding.remedy.splitlines():
-        for at, line in enumerate(_wrapped(part, columns - len(indent) - 3)):
+    if finding.remedy:
+        for at, line in enumerate(_wrapped(finding.remedy, columns - len(indent) - 3)):
             yield indent + ("   " if at else "-> ") + line
+    for typed in finding.commands:  # on one line, however long: somebody will copy it
+        yield f"{indent}   $ {printable(typed)}"
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
@@ -192,6 +195,7 @@ def _document(report: "Report", code: int) -> str:
                     "grade": str(finding.grade),
                     "says": finding.says,
                     "remedy": finding.remedy or None,
+                    "commands": list(finding.commands),
                 }
                 for finding in report.findings
             ],
@@ -210,5 +214,3 @@ def _document(report: "Report", code: int) -> str:
             "exit": code,
         }
     )
-
-

@@ -43,9 +43,7 @@ class Report(NamedTuple):
 def examine(asked: Asked) -> Report:
     began = clock.Watch.read()
     areas = {name: Area(name) for name in ("store", "bus", "permissions", "clock", "versions")}
-    in_store = store.examine(
-        areas["store"], asked.db, asked.durable, was_named=asked.db_was_named
-    )
+    in_store = store.examine(areas["store"], asked.db, asked.durable, was_named=asked.db_was_named)
     on_bus = _bus(areas["bus"], areas["permissions"], asked)
     others = []
     if in_store.server is not None:

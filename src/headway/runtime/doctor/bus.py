@@ -46,8 +46,8 @@ def examine(
     """What is found goes to ``bus`` and ``rights``. ``rabbitmqctl``: how it is called, if so."""
     try:
         from headway.adapters.rabbitmq.examination import Examination
-    except Unavailable as error:
-        bus.problem(str(error), "install it where Headway is installed")
+    except Unavailable:
+        bus.problem("RabbitMQ's client is not installed", "type", "pip install 'headway[rabbitmq]'")
         return Seen()
     if not _encryption(bus, address):
         return Seen()
@@ -65,7 +65,7 @@ def examine(
             permissions.examine(rights, examination, address.user, address.vhost, wanted)
             _sizes(bus, examination, node)
         except Unavailable as error:
-            bus.problem(str(error), _unblock(examination), is_away=True)
+            _silent(bus, examination, error)
         return Seen(examination.broker, node)
 
 
@@ -138,13 +138,14 @@ def _node(bus: Area, broker: "Broker", command: Sequence[str]) -> "Node | None":
     if node.cluster != broker.cluster:
         bus.warn(
             f"rabbitmqctl asks the cluster {node.cluster}, but the bus is {broker.cluster}",
-            "name the node: --rabbitmqctl 'rabbitmqctl -n rabbit@host'",
+            "name the node: --rabbitmqctl 'rabbitmqctl -n NODE'",
         )
         return None
     if node.alarms:
         bus.problem(
             f"the broker has {node.alarms} alarm(s), and takes no messages",
-            "see them with rabbitmqctl list_alarms; give it memory or disk",
+            "give it memory or disk; it says which with",
+            "rabbitmqctl list_alarms",
         )
     return node
 
@@ -154,8 +155,8 @@ def _consumer_timeout(bus: Area, node: "Node | None") -> None:
         bus.unknown(
             "the consumer timeout cannot be seen by a client; it matters to a step that is neither"
             " claimed nor acknowledged until it ends",
-            f"an administrator sees it with: {ASK_TIMEOUT}\n"
-            "or let doctor ask: --rabbitmqctl 'sudo rabbitmqctl'",
+            "let doctor ask with --rabbitmqctl 'sudo rabbitmqctl', or type there",
+            ASK_TIMEOUT,
         )
     elif node.consumer_timeout_ms is None:
         bus.ok("no consumer timeout")
@@ -177,15 +178,23 @@ def _sizes(bus: Area, examination: "Examination", node: "Node | None") -> None:
             f"rabbitmq.conf: max_message_size = {limit} or more",
         )
     elif node is not None and node.message_bytes is not None:
-        bus.ok(f"takes messages of up to {node.message_bytes:,} bytes; Headway's limit is {limit:,}")
+        bus.ok(
+            f"takes messages of up to {node.message_bytes:,} bytes; Headway's limit is {limit:,}"
+        )
     else:
         bus.ok(f"takes messages of {limit:,} bytes, which is Headway's limit; its own is not shown")
 
 
-def _unblock(examination: "Examination") -> str:
+def _silent(bus: Area, examination: "Examination", error: Unavailable) -> None:
     if examination.blocked is None:
-        return "look at the broker's log"
-    return "see why with rabbitmqctl list_alarms; give the broker memory or disk"
+        bus.problem(str(error), "look at the broker's log", is_away=True)
+    else:
+        bus.problem(
+            str(error),
+            "give it memory or disk; it says which with",
+            "rabbitmqctl list_alarms",
+            is_away=True,
+        )
 
 
 def _what_to_do(error: HeadwayError) -> str:

@@ -1,5 +1,6 @@
 """What an examination says: one thing that was looked at, how it stands, what to do about it."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class Finding(NamedTuple):
     grade: Grade
     says: str
     remedy: str = ""  # what to do; "" where nothing is to be done
+    commands: Sequence[str] = ()  # to be typed for it
     is_away: bool = False  # a bus or store that was asked for does not answer: try again later
 
 
@@ -33,11 +35,11 @@ class Area:
     def ok(self, says: str) -> None:
         self.findings.append(Finding(self.name, Grade.OK, says))
 
-    def warn(self, says: str, remedy: str) -> None:
-        self.findings.append(Finding(self.name, Grade.WARNING, says, remedy))
+    def unknown(self, says: str, remedy: str = "", *commands: str) -> None:
+        self.findings.append(Finding(self.name, Grade.UNKNOWN, says, remedy, commands))
 
-    def problem(self, says: str, remedy: str, *, is_away: bool = False) -> None:
-        self.findings.append(Finding(self.name, Grade.PROBLEM, says, remedy, is_away))
+    def warn(self, says: str, remedy: str, *commands: str) -> None:
+        self.findings.append(Finding(self.name, Grade.WARNING, says, remedy, commands))
 
-    def unknown(self, says: str, remedy: str = "") -> None:
-        self.findings.append(Finding(self.name, Grade.UNKNOWN, says, remedy))
+    def problem(self, says: str, remedy: str, *commands: str, is_away: bool = False) -> None:
+        self.findings.append(Finding(self.name, Grade.PROBLEM, says, remedy, commands, is_away))

@@ -1,6 +1,7 @@
 """For which components a user's permissions suffice."""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import NamedTuple, Protocol
 
 from headway.runtime.doctor.finding import Area
@@ -18,6 +19,7 @@ from headway.wire.rights import (
 )
 
 ANY = "headway-doctor"  # the command of a worker where none is named
+_ANY_WORKER = f"worker:{ANY}"
 _FOREIGN = (DeclaresQueue(ANY), Consumes(ANY))  # what no component needs
 
 
@@ -69,59 +71,62 @@ def lack_of(broker: Broker, component: Component) -> Lack:
     return Lack(refused, missing, unsure)
 
 
-def examine(
-    area: Area, broker: Broker, user: str, vhost: str, wanted: Sequence[Component]
-) -> None:
+def examine(area: Area, broker: Broker, user: str, vhost: str, wanted: Sequence[Component]) -> None:
     """What the user may do, and what is lacking for those components. Raises: Unavailable."""
     for component in wanted:
         _require(area, broker, user, vhost, component)
-    if wanted:
-        if all(broker.refusal_of(act) is None for act in _FOREIGN):
-            area.warn(
-                "may also declare and read queues that none of these needs",
-                "give it no more than it needs: " + _typed(wanted, user, vhost),
-            )
-        return
-    able = []
-    for component in components(ANY):
-        lack = lack_of(broker, component)
-        if lack.suffices:
-            able.append(component.name)
-        elif component.name == f"worker:{ANY}":
-            area.ok(
-                "do not suffice for a worker of any command; for one command ask with"
-                " --for worker:COMMAND"
-            )
-        else:
-            area.ok(f"do not suffice for {component.name}: {_said(lack, most=2)}")
+    if not wanted:
+        _survey(area, broker)
+    elif all(broker.refusal_of(act) is None for act in _FOREIGN):
+        area.warn(
+            "more than enough: this user may declare and read queues of others",
+            "an administrator takes that away with",
+            *_typed(wanted, user, vhost),
+        )
+
+
+def _survey(area: Area, broker: Broker) -> None:
+    lacking = {component: lack_of(broker, component) for component in components(ANY)}
+    able = [component.name for component, lack in lacking.items() if lack.suffices]
     if able:
-        named = ["worker (of any command)" if one.startswith("worker:") else one for one in able]
-        area.ok(f"suffice for {', '.join(named)}")
+        named = ["worker (of any command)" if name == _ANY_WORKER else name for name in able]
+        area.ok(f"enough for {', '.join(named)}")
+    for component, lack in lacking.items():
+        if component.name == _ANY_WORKER and not lack.suffices:
+            area.unknown(
+                "whether they are enough for a worker depends on its command",
+                "ask with --for worker:COMMAND",
+            )
+        elif not lack.suffices:
+            area.ok(f"not enough for {component.name}: {_said(lack, most=2)}")
 
 
 def _require(area: Area, broker: Broker, user: str, vhost: str, component: Component) -> None:
     lack = lack_of(broker, component)
     if lack.refused:
-        remedy = "its administrator types: " + _typed([component], user, vhost)
-        area.problem(f"do not suffice for {component.name}: {_said(lack, most=9)}", remedy)
+        area.problem(
+            f"not enough for {component.name}: {_said(lack, most=9)}",
+            "an administrator types",
+            *_typed([component], user, vhost),
+        )
     elif lack.missing:
         area.problem(
-            f"suffice for {component.name}, but {_said(lack, most=9)}",
-            "start first whoever may make it, or make it with: rabbitmqctl import_definitions",
+            f"enough for {component.name}, but {_said(lack, most=9)}",
+            "start whoever may make it first, or import it: docs/how-to/permissions.md",
         )
     elif lack.unsure:
         bindings = "; ".join(f"{one.queue} to {one.exchange} by {one.key}" for one in lack.unsure)
         area.warn(
-            f"suffice for {component.name} if somebody has bound {bindings}: it may not do so",
-            "see it with: rabbitmqctl list_bindings -p " + vhost,
+            f"enough for {component.name} if an administrator has bound {bindings}",
+            "that can be seen with",
+            f"rabbitmqctl list_bindings -p {quote(vhost)}",
         )
     else:
-        area.ok(f"suffice for {component.name}")
+        area.ok(f"enough for {component.name}")
 
 
-def _typed(wanted: Sequence[Component], user: str, vhost: str) -> str:
-    acts = [act for component in wanted for act in component.acts]
-    return "\n".join(commands(rights_of(acts), user, vhost))
+def _typed(wanted: Sequence[Component], user: str, vhost: str) -> Sequence[str]:
+    return commands(rights_of(act for component in wanted for act in component.acts), user, vhost)
 
 
 def _said(lack: Lack, most: int) -> str:

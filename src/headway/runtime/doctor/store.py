@@ -3,6 +3,7 @@
 import os
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from headway.adapters.database import Database, newest_version, require_readable
@@ -64,17 +65,19 @@ def _in_file(area: Area, path: Path, durable: str, was_named: bool) -> Seen:
     else:
         area.unknown(
             "SQLite's quick check was given up: the file is too large for the time it has",
-            f"sqlite3 {path} 'PRAGMA quick_check' takes as long as it takes",
+            "without a limit of time",
+            f"sqlite3 {quote(str(path))} 'PRAGMA quick_check'",
         )
     if found.others_may_write:
         area.problem(
             "other users may write to it or its directory, and so decide what resume executes",
-            f"chmod go-w {path} {path.parent}",
+            "type",
+            f"chmod go-w {quote(str(path))} {quote(str(path.parent))}",
         )
     _journal(area, found.journal, found.is_remote)
     _durability(area, durable)
     _room(area, free_bytes(path.parent))
-    return Seen(None, _runs(area, SqliteDatabase(path, durable=durable)))
+    return Seen(None, _runs(area, SqliteDatabase(path, read_only=True)))
 
 
 def _not_there(area: Area, path: Path, was_named: bool) -> None:
@@ -125,9 +128,15 @@ def _room(area: Area, free: int) -> None:
 
 
 def _on_server(area: Area, url: str) -> Seen:
-    from headway.adapters.postgres import PostgresDatabase
     from headway.adapters.postgres_examination import look_at
 
+    try:
+        from headway.adapters.postgres import PostgresDatabase
+    except Unavailable:
+        area.problem(
+            "PostgreSQL's client is not installed", "type", "pip install 'headway[postgres]'"
+        )
+        return Seen()
     database = PostgresDatabase(url)
     server = look_at(database)
     area.ok(f"{database.place}, {_size(server.bytes)}")
@@ -183,7 +192,9 @@ def _runs(area: Area, database: Database) -> int:
         require_readable(database, version, oldest_reader)
         if version < newest:
             area.problem(
-                f"it has schema {version}, this Headway needs {newest}", "headway db upgrade"
+                f"it has schema {version}, this Headway needs {newest}",
+                "type",
+                "headway db upgrade",
             )
             return 0
         area.ok(f"schema {version}, this Headway knows up to {newest}")
@@ -204,11 +215,13 @@ def _unfinished(area: Area, record: RunRecord) -> None:
         case RunState.INTERRUPTED:
             area.warn(
                 f"{named} was cut off: {record.owner or 'its owner'} lives no more",
+                "go on with it",
                 f"headway resume {short_id(record.id)}",
             )
         case RunState.IN_DOUBT:
             area.warn(
                 f"{named} waits for somebody to decide about a job",
+                "see what about",
                 f"headway why {short_id(record.id)}",
             )
         case state:

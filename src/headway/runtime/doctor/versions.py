@@ -65,6 +65,7 @@ def _library(area: Area, library: Library) -> None:
     else:
         area.problem(
             f"{library.name} {found} is none that Headway works with",
+            "type",
             f"pip install 'headway[{library.extra}]'",
         )
 
