@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("worker", "Serve a worker class."),
     "workers": ("workers", "List the workers that are there."),
     "playbook": ("playbooks", "Check playbooks."),
+    "doctor": ("doctor", "Look at bus, store, clocks, versions and limits."),
     "db": ("database", "Look after the store."),
     "new": ("new", "Begin a file of your own."),
     "completion": ("completion", "Print what completes commands in your shell."),
