@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "workers": ("workers", "List the workers that are there."),
     "playbook": ("playbooks", "Check playbooks."),
     "doctor": ("doctor", "Look at bus, store, clocks, versions and limits."),
+    "conform": ("conform", "Tell a worker's author what is wrong with it."),
     "db": ("database", "Look after the store."),
     "new": ("new", "Begin a file of your own."),
     "completion": ("completion", "Print what completes commands in your shell."),
