@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from headway.runtime import sending
-from headway.runtime.sending import SentStep
+from headway.adapters.dispatching import Answered, GivenBack, Heard, Line, Notified
+from headway.runtime.sending import StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_trial import bus_pair, served
 from headway.wire import names
@@ -50,29 +50,32 @@ def trial_step(
     )
     ours, theirs = bus_pair("trial")
     try:
-        sent = SentStep(ours, name.command, body)
+        sender = StepSender(ours)
+        sender.open()
         file = os.fspath(config_file) if config_file is not None else None
         with served(worker, theirs, file):
-            sent.send()
+            sent = sender.send(name.command, body)
+            sent.wait_until_taken()
             heard = list(sent.heard())
+        sender.close()
         return _trial([*heard, *sent.rest()])
     finally:
         ours.close()
 
 
-def _trial(heard: Iterable[sending.Heard]) -> StepTrial:
+def _trial(heard: Iterable[Heard]) -> StepTrial:
     answers, output, notices = [], [], []
     final: Mapping[str, Any] = {"status": "given back"}
     for news in heard:
         match news:
-            case sending.Answered(response):
+            case Answered(response):
                 answers.append(response.to_plain())
                 final = answers[-1]
-            case sending.GivenBack():
+            case GivenBack():
                 final = {"status": "given back"}
-            case sending.Line(level, text) if level != "debug":
+            case Line(level, text) if level != "debug":
                 output.extend(text.split("\n"))
-            case sending.Notified(_, notice):
+            case Notified(_, notice):
                 notices.append(notice)
             case _:
                 pass

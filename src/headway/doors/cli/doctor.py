@@ -92,7 +92,7 @@ def _bus(arguments: Mapping[str, Any]) -> "BusAddress | HeadwayError":
         raise Mistyped("--mq and --bus both say where the bus is: give one")
     try:
         if file:
-            from headway.runtime.worker import read_config
+            from headway.runtime.worker_config import read_config
 
             return parse_mq_config(read_config(file))
         address = parse_bus_url(url) if url else MemoryAddress()

@@ -14,7 +14,8 @@ from headway.errors import Rejected, WireError
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
-    from headway.runtime.sending import Heard, SentStep
+    from headway.adapters.dispatching import Heard
+    from headway.runtime.sending import SentStep
     from headway.runtime.worker import Worker
     from headway.wire.messages import Response, StepMessage
 
@@ -116,19 +117,21 @@ def _sent(
     url: str | None,
     arguments: Mapping[str, Any],
 ) -> int:
-    from headway.runtime.sending import SentStep
+    from headway.runtime.sending import StepSender
     from headway.runtime.worker_trial import served
 
     ours, theirs = _buses(stack, url)
-    sent = SentStep(ours, name.command, message)
-    stack.callback(sent.close)
+    sender = StepSender(ours)
+    sender.open()
+    stack.callback(sender.close)
     worker: Any = None
     serving = ExitStack()
     stack.enter_context(serving)
     if worker_class is not None:
         worker = serving.enter_context(served(worker_class, theirs(), arguments["worker_config"]))
+    sent = sender.send(name.command, message)
     try:
-        sent.send()
+        sent.wait_until_taken()
     except Rejected as error:
         if worker is None:
             raise
@@ -163,7 +166,7 @@ def _buses(stack: ExitStack, url: str | None) -> Any:
 
 def _watched(sent: "SentStep", serving: ExitStack) -> int:
     """Show what comes; when the answer is there, let the worker end, and show what came then."""
-    from headway.runtime.sending import Answered, Lost
+    from headway.adapters.dispatching import Answered, Lost
 
     final: Response | None = None
     for news in sent.heard():
@@ -189,24 +192,25 @@ def _watched(sent: "SentStep", serving: ExitStack) -> int:
 
 
 def _show(news: "Heard") -> None:
-    from headway.runtime import sending
+    from headway.adapters import dispatching as heard
 
     match news:
-        case sending.Granted(worker):
-            click.echo(faint(f"granted to {printable(worker)}"))
-        case sending.GivenBack() | sending.Lost():
+        case heard.Claimed(worker, _, again):
+            if not again:
+                click.echo(faint(f"granted to {printable(worker)}"))
+        case heard.GivenBack() | heard.Lost() | heard.Undelivered():
             pass
-        case sending.Answered(response):
+        case heard.Answered(response):
             click.echo("\n".join([response.status, *_details(response)]))
-        case sending.Line(level, text):
+        case heard.Line(level, text):
             for line in text.rstrip("\n").split("\n"):
                 shown = f"  | {printable_lines(line)}"
                 click.echo(faint(shown) if level == "debug" else shown)
-        case sending.Notified(transport, notice):
+        case heard.Notified(transport, notice):
             said = f"{printable(notice.slug)}: {printable(notice.message)}"
             whom = ", ".join(printable(one) for one in notice.target)
             click.echo(f"notice of {notice.phase} to {whom} by {printable(transport)}: {said}")
-        case sending.Overheard(reason):
+        case heard.Overheard(reason):
             click.echo(faint(f"ignored: {printable(reason)}"))
 
 
