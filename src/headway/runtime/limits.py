@@ -50,7 +50,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("the largest message, checked before it is read", "wire.strict_json.LIMIT_BYTES", "bytes"),
         ("the heartbeat asked of a broker", "adapters.bus_address.HEARTBEAT_S", "s"),
         ("a claim that is not answered is asked again after", "runtime.worker_connection.ASK_AGAIN_S", "s"),
-        ("how long a step in hand is waited for when a worker is told to leave", "runtime.worker.STOP_LIMIT_S", "s"),
+        ("how long a step in hand is waited for when a worker is told to leave", "runtime.worker_config.STOP_LIMIT_S", "s"),
     ),
 }
 # fmt: on

@@ -61,11 +61,11 @@ class SentStep:
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
 
     def told(self, attempt: str, heard: Heard) -> None:
+        self._heard.put(heard)  # first, as more may be heard because of what follows
         if isinstance(heard, Claimed):
             heard.grant()
         elif isinstance(heard, Answered):
             heard.settle()
-        self._heard.put(heard)
 
     def wait_until_taken(self) -> None:
         """Raises: Rejected, at once, when nobody serves the command; Refused; Unavailable."""

@@ -151,7 +151,9 @@ class Worker:
         try:
             if not service.stopping.is_set():
                 self._connect()
-                service.begin()
+                if service.begin():
+                    place = service.connection.bus.place
+                    self.app_logger.info("serving %s at %s", self.serves, place)
             service.stopping.wait()
         except Unavailable:
             if not service.stopping.is_set():

@@ -84,8 +84,8 @@ class WorkerService:
                 binding.key,
             )
 
-    def begin(self) -> None:
-        """Consume. Again does nothing."""
+    def begin(self) -> bool:
+        """Consume; whether that has begun just now. Again does nothing."""
         bus = self.connection.bus
         with self._lock:
             if self._consumer is None and not self._is_stopping():
@@ -93,7 +93,8 @@ class WorkerService:
                     lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
                 )
                 self.connection.presence.serving(self.queue, self.name)
-                self._log.info("serving %s at %s", self.queue.name, bus.place)
+                return True
+        return False
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
