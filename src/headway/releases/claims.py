@@ -85,16 +85,20 @@ class Claims:
     def __init__(self) -> None:
         self._attempts: dict[str, Attempt] = {}
         self._ids: dict[tuple[str, str], str] = {}  # by run and reply queue
+        self._keys: dict[str, tuple[str, str]] = {}  # run and reply queue, by id
 
     def offer(self, id: str, run: str, reply_queue: str) -> None:
         """An attempt is being dispatched. A run has one unanswered on a reply queue at a time."""
         self._attempts[id] = Attempt(id)
         self._ids[run, reply_queue] = id
+        self._keys[id] = run, reply_queue
 
     def forget(self, id: str) -> None:
         """It is over for whoever offered it; later news of it is Ignored."""
         self._attempts.pop(id, None)
-        self._ids = {key: known for key, known in self._ids.items() if known != id}
+        key = self._keys.pop(id, None)
+        if key is not None and self._ids.get(key) == id:
+            del self._ids[key]
 
     @property
     def attempts(self) -> Mapping[str, Attempt]:

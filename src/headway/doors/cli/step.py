@@ -98,18 +98,20 @@ def _sent(
     url: str | None,
     arguments: Mapping[str, Any],
 ) -> int:
-    from headway.runtime.sending import SentStep
+    from headway.runtime.sending import StepSender
     from headway.runtime.worker_trial import served
 
     ours, theirs = _buses(stack, url)
-    sent = SentStep(ours, name.command, message)
+    sender = StepSender(ours)
+    sender.open()
     worker: Any = None
     serving = ExitStack()
     stack.enter_context(serving)
     if worker_class is not None:
         worker = serving.enter_context(served(worker_class, theirs(), arguments["worker_config"]))
     try:
-        sent.send()
+        sent = sender.send(name.command, message)
+        sent.wait_until_taken()
     except Rejected as error:
         if worker is None:
             raise
