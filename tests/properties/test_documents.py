@@ -26,7 +26,7 @@ WORDS = "group: name: execution: hosts: steps: job: notify: noop:A python: input
 PIECES = st.sampled_from(f"{MARKS} {ODD} {WORDS}".split(" "))
 SPACES = st.sampled_from([" ", "\n", "\n  ", "\n    ", "", "\n- ", "\t"])
 BROKEN = st.lists(st.one_of(PIECES, SPACES, st.text(max_size=3)), max_size=60).map("".join)
-TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=20).filter(
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20).filter(
     lambda text: not A_NUMBER_TO_US.fullmatch(text)
 )
 VALUES = st.recursive(

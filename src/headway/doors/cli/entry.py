@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "prune": ("prune", "Forget old runs."),
     "step": ("step", "Send one step to a worker and watch it."),
     "worker": ("worker", "Serve a worker class."),
-    "playbook": ("playbooks", "Check playbooks."),
+    "playbook": ("playbooks", "Look after playbooks."),
     "db": ("database", "Look after the store."),
     "new": ("new", "Begin a file of your own."),
     "completion": ("completion", "Print what completes commands in your shell."),
