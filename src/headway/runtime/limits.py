@@ -65,6 +65,12 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("a claim that is not answered is asked again after", "runtime.worker_claims.ASK_AGAIN_S", "s"),
         ("how long a step in hand is waited for when a worker is told to leave", "runtime.worker_config.STOP_LIMIT_S", "s"),
     ),
+    "Playbooks": (
+        ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),
+        ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
+        ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
+        ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
+    ),
 }
 # fmt: on
 LIMITS = tuple(Limit(area, *row) for area, rows in _TABLE.items() for row in rows)
