@@ -43,6 +43,8 @@ def test_every_import_points_the_way_the_house_allows() -> None:
         ("jobs", "from headway import ports"),
         ("adapters", "import headway.runtime"),
         ("runtime", "import headway.testing"),
+        ("runtime", "import headway.conformance"),
+        ("conformance", "import headway.testing"),
         ("errors", "import headway"),
         ("wire", "import threading"),
         ("wire", "from headway import jobs"),
