@@ -44,6 +44,8 @@ def test_every_import_points_the_way_the_house_allows() -> None:
         ("adapters", "import headway.runtime"),
         ("runtime", "import headway.testing"),
         ("runtime", "import headway.workers"),
+        ("runtime", "import headway.conformance"),
+        ("conformance", "import headway.testing"),
         ("errors", "import headway"),
         ("wire", "import threading"),
         ("wire", "from headway import jobs"),

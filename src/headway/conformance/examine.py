@@ -26,6 +26,8 @@ from headway.errors import Conflict, Rejected
 from headway.runtime.buses import make_bus
 from headway.wire import names
 
+OPEN_S = 5.0  # for the broker to answer
+
 
 def examine(
     asking: Asking,
@@ -75,7 +77,7 @@ def _visit(
 ) -> Iterator[Visit]:
     with ExitStack() as stack:
         bus = make_bus(address, name="headway conform")
-        bus.open()
+        bus.open(OPEN_S)
         stack.callback(bus.close)
         log, queue = Log(), names.worker_key(asking.command)
         desk = Desk(bus, log, asking.command)

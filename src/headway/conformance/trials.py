@@ -191,7 +191,7 @@ def stop(visit: Visit) -> Finding:
     if not visit.log.until(lambda: visit.has_ended, visit.patience_s):
         return fault(
             "stop",
-            f"{visit.patience_s:g} s after SIGTERM it is still there, although it had nothing to do",
+            f"{visit.patience_s:g} s after SIGTERM it is still there, with nothing to do",
             "on SIGTERM take no more steps, finish the one in hand, close the connection, leave",
         )
     if visit.long is None or "long-step" in visit.cannot:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pika
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from plain import Plain, main
+from pika.exceptions import AMQPError
+
+from tests.doors.workers.plain import Plain, main
 
 
 class NeverSettles(Plain):
@@ -115,7 +117,7 @@ class GoesDeaf(Plain):
     def serve(self) -> None:
         try:
             super().serve()
-        except pika.exceptions.AMQPError:
+        except AMQPError:
             self.handle_stop()
             while not self.stopping:
                 time.sleep(0.05)

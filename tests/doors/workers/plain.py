@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import pika
+from pika.exceptions import AMQPError
 
 
 class Plain:
@@ -93,7 +94,7 @@ def main(worker_class: type[Plain] = Plain) -> None:
         mq = json.load(file)
     try:
         worker_class(mq).serve()
-    except pika.exceptions.AMQPError as error:
+    except AMQPError as error:
         raise SystemExit(f"lost: {error!r}") from None
 
 

@@ -123,12 +123,12 @@ class Tap:
         talk = _Talk(next(self._connections), self._tell, self._channels, self._monotonic)
         back = threading.Thread(
             target=self._pass_on,
-            args=(broker, worker, _Frames(lambda raw: self._from_broker(talk, raw))),
+            args=(broker, worker, Frames(lambda raw: self._from_broker(talk, raw))),
             name="headway-tap back",
             daemon=True,
         )
         back.start()
-        self._pass_on(worker, broker, _Frames(talk.from_worker))
+        self._pass_on(worker, broker, Frames(talk.from_worker))
         back.join()
         with self._lock:
             self._open -= {worker, broker}
@@ -136,7 +136,7 @@ class Tap:
         broker.close()
         talk.ended()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, frames: "_Frames") -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket, frames: "Frames") -> None:
         try:
             while data := source.recv(_READ_BYTES):
                 target.sendall(frames.seen(data))
@@ -154,7 +154,7 @@ class Tap:
         return raw
 
 
-class _Frames:
+class Frames:
     """Cuts a stream into frames, and has each looked at before it goes on."""
 
     def __init__(self, look: Callable[[bytes], bytes]) -> None:
