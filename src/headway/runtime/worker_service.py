@@ -17,7 +17,7 @@ import time
 from typing import Any, Protocol
 
 from headway.errors import WireError
-from headway.ports.bus import Consumer, Delivery, Queue, Settlement
+from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_connection import WorkerConnection
 from headway.runtime.worker_output import Output
@@ -62,6 +62,7 @@ class WorkerService:
         self._output_level = output_level
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
+        self._unsure: tuple[Binding, ...] = ()  # of which we have said so
 
     # From start to stop
 
@@ -69,7 +70,9 @@ class WorkerService:
         """Raises: Refused when the broker does not accept us or lets us have no queue."""
         self.connection.open()
         (declared,) = self.connection.bus.declare(self.queue)
-        for binding in declared.unsure:
+        unsure = [binding for binding in declared.unsure if binding not in self._unsure]
+        self._unsure = declared.unsure
+        for binding in unsure:
             self._log.warning(
                 "we may not bind queue %s with key %s: see that the administrator has done it",
                 self.queue.name,
