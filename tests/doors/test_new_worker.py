@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.runtime.worker import STOP_LIMIT_S
+from headway.runtime.worker_config import STOP_LIMIT_S
 from headway.wire.names import command_of
 from tests.docs.console import complaints
 from tests.doors.typed import DEADLINE_S, Place, ended

@@ -1,10 +1,12 @@
 """Sends one step by hand, grants its claim, and tells what is heard of it."""
 
+import logging
 import queue
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from headway.errors import WireError
+from headway.errors import HeadwayError, WireError
 from headway.jobs.schedule import Ignored
 from headway.ports.bus import (
     Binding,
@@ -12,22 +14,29 @@ from headway.ports.bus import (
     Delivery,
     Exchange,
     Message,
+    News,
+    Opened,
     Queue,
     QueueKind,
     Settlement,
 )
 from headway.releases.claims import Attempt, Claims
+from headway.releases.holders import LOST_AFTER_S, Holders
 from headway.runtime import clocks
 from headway.wire import names
 from headway.wire.messages import (
     Claim,
+    Grant,
     Notification,
     Output,
     Response,
     StepMessage,
 )
 
+_LOG = logging.getLogger("headway.sending")
 CONFIRM_S = 15.0
+LOOK_S = 0.5  # how often it is looked whether the worker is still there
+KEPT_S = 3600  # how long the broker keeps the queues of a sender that has gone
 
 
 class Granted(NamedTuple):
@@ -38,6 +47,12 @@ class Granted(NamedTuple):
 
 class GivenBack(NamedTuple):
     """The worker does not want it."""
+
+    worker: str
+
+
+class Lost(NamedTuple):
+    """The worker has gone: whether the step was carried out is unknown. It may be heard of yet."""
 
     worker: str
 
@@ -68,19 +83,31 @@ class Overheard(NamedTuple):
     reason: str
 
 
-Heard = Granted | GivenBack | Answered | Line | Notified | Overheard
+Heard = Granted | GivenBack | Lost | Answered | Line | Notified | Overheard
 
 
 class SentStep:
-    """One attempt, from here. The bus is open; what is declared on it goes with it."""
+    """One attempt, from here. The bus is open.
 
-    def __init__(self, bus: Bus, command: str, message: StepMessage) -> None:
+    Replies and claims have durable queues, so that what the broker confirmed to a worker arrives
+    here even if the broker is killed in between; ``close`` removes them.
+
+    Threads: one that iterates.
+    """
+
+    def __init__(
+        self, bus: Bus, command: str, message: StepMessage, *, lost_after_s: float = LOST_AFTER_S
+    ) -> None:
+        """``lost_after_s``: how long a worker that cannot be found is waited for."""
         self.run = clocks.new_id()
         self.attempt = clocks.new_id()
         self._bus = bus
         self._command = command
         self._message = message
         self._claims = Claims()
+        self._holders = Holders(lost_after_s)
+        self._was_away = threading.Event()
+        self._look_at = 0.0  # monotonic
         self._heard: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._replies = f"re.step.{self.run}"
         self._requests = f"{self._replies}.claims"
@@ -92,10 +119,11 @@ class SentStep:
         bindings = tuple(Binding(names.EXCHANGE, key) for key in watched)
         self._bus.declare(
             Exchange(names.EXCHANGE),
-            _own(self._replies),
-            _own(self._requests),
-            _own(self._watch, bindings),
+            _kept(self._replies),
+            _kept(self._requests),
+            Queue(self._watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True),
         )
+        self._bus.listen(self._on_news)
         for name in (self._replies, self._requests, self._watch):
             self._bus.consume(name, self._on_delivery, prefetch=100, inline=True)
         self._claims.offer(self.attempt, self.run, self._replies)
@@ -113,7 +141,7 @@ class SentStep:
     def heard(self) -> Iterator[Heard]:
         """What comes, as it comes, up to the final answer or the return of the attempt."""
         while True:
-            news = self._told(self._heard.get())
+            news = self._next()
             if news is not None:
                 yield news
             match news:
@@ -128,6 +156,53 @@ class SentStep:
             news = self._told(self._heard.get())
             if news is not None:
                 yield news
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        for name in (self._replies, self._requests):
+            try:
+                self._bus.delete(name)
+            except HeadwayError as error:
+                _LOG.info("queue %s stays for %d s: %s", name, KEPT_S, error)
+
+    def _next(self) -> Heard | None:
+        wait_s = self._look_at - clocks.monotonic()
+        if wait_s > 0:
+            try:
+                return self._told(self._heard.get(timeout=wait_s))
+            except queue.Empty:
+                pass
+        self._look_at = clocks.monotonic() + LOOK_S
+        return self._look()
+
+    def _look(self) -> Lost | None:
+        """Whether the worker that holds the attempt is still there."""
+        if not self._claims.attempts[self.attempt].is_held:
+            return None
+        if self._was_away.is_set():
+            self._was_away.clear()
+            self._holders.was_away(clocks.monotonic())
+            self._grant_again()
+        for worker, address in self._holders.addresses.items():
+            try:
+                is_there = self._bus.exists(address)
+            except HeadwayError as error:
+                _LOG.debug("worker %s cannot be looked for: %s", worker, error)
+                continue
+            if self._holders.found(worker, is_there, clocks.monotonic()):
+                self._claims.lost(worker)
+                return Lost(worker)
+        return None
+
+    def _grant_again(self) -> None:
+        """A grant may have gone with our connection; the worker would ask again much later."""
+        for worker, address in self._holders.addresses.items():
+            grant = Grant(attempt=self.attempt, worker=worker, granted=True)
+            self._bus.publish(Message(grant.encode(), names.JSON), address)
+
+    def _on_news(self, news: News) -> None:
+        if isinstance(news, Opened):
+            self._was_away.set()
 
     def _on_delivery(self, delivery: Delivery) -> None:
         self._bus.settle(delivery, Settlement.ACK)
@@ -152,15 +227,22 @@ class SentStep:
 
     def _on_claim(self, message: Message) -> Heard:
         claim = Claim.decode(message.body)
+        held_before = self._claims.attempts[self.attempt].is_held
         answer = self._claims.claim(claim)
         if isinstance(answer, Ignored):
             return Overheard(answer.reason)
         if isinstance(answer, Attempt):
+            self._holders.forget(claim.worker)
             return GivenBack(claim.worker)
         if message.reply_to is None:
             return Overheard("a claim without reply address")
         self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
-        return Granted(claim.worker) if answer.granted else Overheard(answer.reason)
+        if not answer.granted:
+            return Overheard(f"a claim: {answer.reason}")
+        self._holders.claimed(claim.worker, message.reply_to)
+        if held_before:
+            return Overheard(f"{claim.worker} claimed again what it has")
+        return Granted(claim.worker)
 
     def _on_response(self, message: Message) -> Heard:
         response = Response.decode(message.body)
@@ -173,5 +255,5 @@ class SentStep:
         return Overheard(f"{response.status}: {counted.reason}")
 
 
-def _own(name: str, bindings: tuple[Binding, ...] = ()) -> Queue:
-    return Queue(name, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
+def _kept(name: str) -> Queue:
+    return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": KEPT_S * 1000})

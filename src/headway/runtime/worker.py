@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headway.adapters.bus_address import parse_bus_url, parse_mq_config
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, Unavailable
 from headway.ports.bus import Settlement
 from headway.runtime.buses import make_bus
-from headway.runtime.worker_config import queue_for, read_config
+from headway.runtime.worker_config import queue_for, read_config, stop_limit_s
 from headway.runtime.worker_connection import WorkerConnection
 from headway.runtime.worker_log import app_logger
 from headway.runtime.worker_service import WorkerService
-
-STOP_LIMIT_S = 60.0  # for the step in hand when the worker is to leave
 
 
 class Worker:
@@ -66,6 +64,7 @@ class Worker:
             connection,
             queue_for(type(self).__name__, self._config),
             self._config.get("OUTPUT_LEVEL", logging.DEBUG),
+            stop_limit_s(self._config),
         )
         self._connect()
 
@@ -139,10 +138,15 @@ class Worker:
 
     def run_forever(self) -> None:
         """Serve until ``stop``; then finish the step in hand, with a limit, and disconnect."""
-        self._connect()
-        self._service.begin()
+        service = self._service
         try:
-            self._service.stopping.wait()
+            if not service.stopping.is_set():
+                self._connect()
+                service.begin()
+            service.stopping.wait()
+        except Unavailable:
+            if not service.stopping.is_set():
+                raise
         finally:
             self._leave()
 
@@ -153,14 +157,15 @@ class Worker:
 
     def stop(self) -> None:
         """Have ``run_forever`` return. Any thread, and again, and before it."""
-        self._service.stopping.set()
-        self._service.connection.wake()
+        self._service.stop()
 
     def _leave(self) -> None:
-        if not self._service.end(STOP_LIMIT_S):
-            self.app_logger.warning("the step in hand did not end within %g s", STOP_LIMIT_S)
+        service = self._service
+        if not service.end():
+            limit_s = service.stop_limit_s
+            self.app_logger.warning("the step in hand did not end within %g s", limit_s)
         if not self._shares_connection:
-            self._service.connection.close()
+            service.connection.close()
 
 
 def _connection(mq_config: Any, name: str) -> WorkerConnection:

@@ -8,6 +8,8 @@ from headway.errors import DefinitionError, WireError
 from headway.ports.bus import Binding, Queue
 from headway.wire import names, strict_json
 
+STOP_LIMIT_S = 60.0  # for the step in hand when the worker is told to leave
+
 
 def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
     """A configuration in JSON. Raises: DefinitionError."""
@@ -37,3 +39,13 @@ def queue_for(class_name: str, config: Any) -> Queue:
     name = names.worker_key(named or names.command_of(class_name))
     keys = dict.fromkeys([name, *more])
     return Queue(name, bindings=tuple(Binding(names.EXCHANGE, key) for key in keys))
+
+
+def stop_limit_s(config: Any) -> float:
+    """How long the step in hand has when the worker is told to leave. Raises: DefinitionError."""
+    found = config.get("STOP_LIMIT_S", STOP_LIMIT_S)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or found < 0:
+        raise DefinitionError(
+            f'the configuration\'s "STOP_LIMIT_S" is {found!r}: it must be a number of seconds'
+        )
+    return float(found)

@@ -23,3 +23,14 @@ def app_logger(name: str, stream: TextIO | None = None) -> logging.Logger:
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
     return logger
+
+
+def process_logger(name: str, stream: TextIO) -> logging.Logger:
+    """The same where the process is all the worker's: what Headway itself says goes there too."""
+    logger = app_logger(name, stream)
+    ours = logging.getLogger("headway")
+    ours.handlers[:] = logger.handlers
+    ours.propagate = False
+    if ours.level == logging.NOTSET:
+        ours.setLevel(logging.INFO)
+    return logger

@@ -122,7 +122,8 @@ class Sender:
         headers = {**message.headers, names.WORKER: self._connection.worker}
         if step.is_answered:
             headers[names.NOTICES] = list(step.notices)
-            self._steps.answered(step)
+            if self._steps.answered(step) and step.attempt is not None:
+                self._connection.claims.let_go(step.attempt)
         return message._replace(headers=headers, message_id=step.attempt or message.message_id)
 
     def _message(self, body: bytes, corr_id: Any, reply_to: str) -> Message:

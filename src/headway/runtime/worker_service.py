@@ -18,7 +18,9 @@ from typing import Any, Protocol
 
 from headway.errors import WireError
 from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
+from headway.runtime import clocks
 from headway.runtime.worker_channel import given
+from headway.runtime.worker_config import STOP_LIMIT_S
 from headway.runtime.worker_connection import WorkerConnection
 from headway.runtime.worker_output import Output
 from headway.runtime.worker_sending import Sender
@@ -49,17 +51,22 @@ class WorkerService:
         connection: WorkerConnection,
         queue: Queue,
         output_level: str | int,
+        stop_limit_s: float = STOP_LIMIT_S,
     ) -> None:
+        self.stop_limit_s = stop_limit_s
         self.connection = connection
         self.queue = queue
         self.name = type(worker).__name__
         self._steps = Steps()
         self.sender = Sender(connection, self._steps, self.name, lambda: worker.app_logger)
-        self.settler = Settler(connection, self._steps, lambda: worker.app_logger)
-        self.returned: Any = None  # by the last process
         self.stopping = threading.Event()
+        self.settler = Settler(
+            connection, self._steps, lambda: worker.app_logger, self.stopping.wait
+        )
+        self.returned: Any = None  # by the last process
         self._worker = worker
         self._output_level = output_level
+        self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
         self._unsure: tuple[Binding, ...] = ()  # of which we have said so
@@ -69,7 +76,8 @@ class WorkerService:
     def connect(self) -> None:
         """Raises: Refused when the broker does not accept us or lets us have no queue."""
         self.connection.open()
-        (declared,) = self.connection.bus.declare(self.queue)
+        bus = self.connection.bus
+        (declared,) = self.connection.insist(lambda: bus.declare(self.queue), self._is_stopping)
         unsure = [binding for binding in declared.unsure if binding not in self._unsure]
         self._unsure = declared.unsure
         for binding in unsure:
@@ -81,21 +89,35 @@ class WorkerService:
 
     def begin(self) -> None:
         """Consume. Again does nothing."""
+        bus = self.connection.bus
         with self._lock:
-            if self._consumer is None and not self.stopping.is_set():
-                self._consumer = self.connection.bus.consume(self.queue.name, self._handle)
+            if self._consumer is None and not self._is_stopping():
+                self._consumer = self.connection.insist(
+                    lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
+                )
                 self.connection.presence.serving(self.queue, self.name)
+                self._log.info("serving %s at %s", self.queue.name, bus.place)
 
-    def end(self, timeout_s: float | None) -> bool:
-        """Take no more, and wait for the step in hand. Whether it has ended."""
+    def stop(self) -> None:
+        """Begin nothing more. The step in hand has this long from now on; again does nothing."""
+        if self._stop_at is None:
+            self._stop_at = clocks.monotonic() + self.stop_limit_s
         self.stopping.set()
-        self.connection.wake()
+        self.connection.claims.wake()
+
+    def end(self) -> bool:
+        """Stop, and wait for the step in hand. Whether it has ended."""
+        self.stop()
         with self._lock:
             consumer, self._consumer = self._consumer, None
+        assert self._stop_at is not None
         if consumer is None:
             return True
         with self.connection.presence.leaving(self.queue):
-            return consumer.cancel(timeout_s)
+            return consumer.cancel(max(0.0, self._stop_at - clocks.monotonic()))
+
+    def _is_stopping(self) -> bool:
+        return self.stopping.is_set()
 
     # A delivery
 
@@ -103,12 +125,16 @@ class WorkerService:
         step = StepInHand(delivery, next(self.connection.tags))
         self._steps.in_hand = step
         try:
-            if self._understood(step) and self._granted(step):
+            if self._is_stopping():
+                self.settler.settle(step, Settlement.REQUEUE)
+            elif self._understood(step) and self._granted(step):
                 with self.connection.presence.working(self.queue, step):
                     self._worked_on(step)
             self.settler.settle_rest(step)
         finally:
             self._steps.in_hand = None
+            if step.attempt is not None and not self._steps.is_for_later(step):
+                self.connection.claims.let_go(step.attempt)
 
     def _understood(self, step: StepInHand) -> bool:
         flaw = step.delivery.flaw
@@ -140,13 +166,14 @@ class WorkerService:
     def _granted(self, step: StepInHand) -> bool:
         if step.claims is None or step.attempt is None:
             return True
-        grant = self.connection.ask(step.claims, step.attempt, self.stopping.is_set)
+        claims = self.connection.claims
+        grant = claims.ask(step.claims, step.attempt, self._is_stopping)
         if grant is None:
             self.settler.settle(step, Settlement.REQUEUE)
             return False
         why = grant.reason
         if grant.granted:
-            if self.connection.begin(step.attempt):
+            if claims.begin(step.attempt, step.claims):
                 self.settler.granted(step)
                 return True
             why = "it was begun in this process before"

@@ -9,6 +9,8 @@ from headway.ports.bus import Settlement
 from headway.runtime.worker_connection import WorkerConnection
 from headway.runtime.worker_step import StepInHand, Steps
 
+REQUEUE_S = 1.0  # before a message that could not be kept is delivered again
+
 
 class Settler:
     """Settles for one worker. Thread-safe.
@@ -18,11 +20,17 @@ class Settler:
     """
 
     def __init__(
-        self, connection: WorkerConnection, steps: Steps, log: Callable[[], logging.Logger]
+        self,
+        connection: WorkerConnection,
+        steps: Steps,
+        log: Callable[[], logging.Logger],
+        pause: Callable[[float], object],
     ) -> None:
+        """``pause``: waits for so many seconds, unless the worker is told to stop."""
         self._connection = connection
         self._steps = steps
         self._log = log
+        self._pause = pause
         self._lock = threading.Lock()
 
     def settle_tag(self, delivery_tag: int, settlement: Settlement) -> None:
@@ -45,6 +53,8 @@ class Settler:
             error = self._connection.bury(step.delivery, reason)
             if isinstance(error, Unavailable):
                 at_broker = Settlement.REQUEUE  # rejected it would be lost; later it may be kept
+                if not step.granted:
+                    self._pause(REQUEUE_S)
         if not step.granted:
             self._at_broker(step, at_broker)
         elif settlement is Settlement.REQUEUE:
@@ -70,6 +80,6 @@ class Settler:
         if step.claims is None or step.attempt is None:
             return
         try:
-            self._connection.give_back(step.claims, step.attempt)
+            self._connection.claims.give_back(step.claims, step.attempt)
         except HeadwayError as error:
             self._log().error("%s - the attempt could not be given back: %s", step.run, error)

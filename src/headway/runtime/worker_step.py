@@ -110,6 +110,11 @@ class Steps:
             if len(self._later) > LATER:
                 self._later.popitem(last=False)
 
-    def answered(self, step: StepInHand) -> None:
+    def is_for_later(self, step: StepInHand) -> bool:
         with self._lock:
-            self._later.pop((step.run, step.reply_to), None)
+            return self._later.get((step.run, step.reply_to)) is step
+
+    def answered(self, step: StepInHand) -> bool:
+        """Whether it was to be answered later, which it has been now."""
+        with self._lock:
+            return self._later.pop((step.run, step.reply_to), None) is not None

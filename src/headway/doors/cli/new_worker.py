@@ -51,7 +51,7 @@ def worker(name: str, **_: Any) -> int:
 def _values(name: str) -> dict[str, str]:
     """What a worker of this name is called, in code, on the bus and on disk. Raises: Mistyped."""
     import headway
-    from headway.runtime.worker import STOP_LIMIT_S
+    from headway.runtime.worker_config import STOP_LIMIT_S
     from headway.wire import names
 
     if not re.fullmatch(r"[A-Za-z][0-9A-Za-z]*(-[0-9A-Za-z]+)*", name):

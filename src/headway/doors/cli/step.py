@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NOBODY = """\
 nobody can serve {step} on the bus of this process.
 Name a worker with --worker FILE.py:Class, or a broker with --bus amqp://user:password@host/vhost"""
+LOST = """\
+in doubt: worker {worker} has gone, and whether it did the step is unknown.
+See how things stand there before you send it again."""
 TRANSPORT = "terminal"  # what a step sent by hand names for its notices
 OWN = ("command", "subcommand", "hosts")
 
@@ -103,6 +106,7 @@ def _sent(
 
     ours, theirs = _buses(stack, url)
     sent = SentStep(ours, name.command, message)
+    stack.callback(sent.close)
     worker: Any = None
     serving = ExitStack()
     stack.enter_context(serving)
@@ -144,14 +148,19 @@ def _buses(stack: ExitStack, url: str | None) -> Any:
 
 def _watched(sent: "SentStep", serving: ExitStack) -> int:
     """Show what comes; when the answer is there, let the worker end, and show what came then."""
-    from headway.runtime.sending import Answered
+    from headway.runtime.sending import Answered, Lost
 
     final: Response | None = None
     for news in sent.heard():
-        if isinstance(news, Answered) and news.response.is_final:
-            final = news.response
-        else:
-            _show(news)
+        match news:
+            case Answered(response) if response.is_final:
+                final = response
+            case Lost(worker):
+                said = LOST.format(worker=printable(worker))
+                click.echo(coloured(said, JobState.IN_DOUBT))
+                return exits.UNDECIDED
+            case _:
+                _show(news)
     serving.close()
     for news in sent.rest():
         _show(news)
@@ -170,7 +179,7 @@ def _show(news: "Heard") -> None:
     match news:
         case sending.Granted(worker):
             click.echo(faint(f"granted to {printable(worker)}"))
-        case sending.GivenBack():
+        case sending.GivenBack() | sending.Lost():
             pass
         case sending.Answered(response):
             click.echo("\n".join([response.status, *_details(response)]))
