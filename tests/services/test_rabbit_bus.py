@@ -141,6 +141,7 @@ def test_who_is_not_let_in_is_refused_at_once_and_no_password_is_shown(
     for secret in ("hunter2", rabbitmq.password):
         assert all(secret not in one for one in shown)
     assert not bus.is_open
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_pika_is_quiet_when_a_connection_is_lost(

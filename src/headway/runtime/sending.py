@@ -11,6 +11,7 @@ from headway.jobs.schedule import Ignored
 from headway.ports.bus import (
     Binding,
     Bus,
+    Consumer,
     Delivery,
     Exchange,
     Message,
@@ -106,6 +107,7 @@ class SentStep:
         self._message = message
         self._claims = Claims()
         self._holders = Holders(lost_after_s)
+        self._consumers: list[Consumer] = []
         self._was_away = threading.Event()
         self._look_at = 0.0  # monotonic
         self._heard: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
@@ -125,7 +127,8 @@ class SentStep:
         )
         self._bus.listen(self._on_news)
         for name in (self._replies, self._requests, self._watch):
-            self._bus.consume(name, self._on_delivery, prefetch=100, inline=True)
+            consumer = self._bus.consume(name, self._on_delivery, prefetch=100, inline=True)
+            self._consumers.append(consumer)
         self._claims.offer(self.attempt, self.run, self._replies)
         message = Message(
             self._message.encode(),
@@ -159,6 +162,8 @@ class SentStep:
 
     def close(self) -> None:
         """Nothing more is wanted."""
+        for consumer in self._consumers:
+            consumer.cancel()
         for name in (self._replies, self._requests):
             try:
                 self._bus.delete(name)

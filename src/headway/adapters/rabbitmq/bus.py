@@ -353,7 +353,8 @@ class RabbitBus:
             self._error = error
             self._changed.notify_all()
         now = self.monotonic()
-        if failures == 1 or now - self._logged_at >= LOG_AGAIN_S:
+        is_raised = isinstance(error, Refused) and not self._connections  # by ``open``
+        if not is_raised and (failures == 1 or now - self._logged_at >= LOG_AGAIN_S):
             self._logged_at = now
             _LOG.warning("%s; trying again in %.1f s", error, self._again_in_s)
         self.tell(Closed(str(error), self._again_in_s))

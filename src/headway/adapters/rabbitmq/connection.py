@@ -24,6 +24,12 @@ class Connection(pika.SelectConnection):
     _frame_buffer: bytes
     _held: list[bytes] | None = None
 
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        # Closed while it was opening, pika hands the exception's class on, and trips over it.
+        if isinstance(conn_or_exc, type):
+            conn_or_exc = conn_or_exc()
+        super()._on_connection_workflow_done(conn_or_exc)  # type: ignore[misc]
+
     def hold(self) -> None:
         """Send nothing until ``release``: then all at once, by one call of the system's."""
         self._held = []
