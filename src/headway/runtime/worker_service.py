@@ -96,7 +96,9 @@ class WorkerService:
                     lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
                 )
                 self.connection.presence.serving(self.queue, self.name)
-                self._log.info("serving %s at %s", self.queue.name, bus.place)
+                # In one process, whoever sent the step knows.
+                level = logging.DEBUG if bus.place.startswith("memory:") else logging.INFO
+                self._log.log(level, "serving %s at %s", self.queue.name, bus.place)
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
