@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from headway.adapters.bus_address import RabbitAddress, parse_bus_url
+from headway.adapters.dispatching import Answered, Claimed, Heard, Lost
 from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.ports.bus import (
     Bus,
@@ -26,7 +27,7 @@ from headway.ports.bus import (
     Settlement,
 )
 from headway.releases.claims import Attempt, Claims
-from headway.runtime.sending import Answered, Granted, Heard, Lost, SentStep
+from headway.runtime.sending import StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_connection import WorkerConnection
 from headway.testing import buses
@@ -83,10 +84,12 @@ class Sent:
 
     def __init__(self, bus: Bus, parameters: dict[str, Any], **kwargs: Any) -> None:
         own = {"command": "frob", "subcommand": "frob", "hosts": ["localhost"]}
-        self.step = SentStep(bus, "frob", StepMessage(parameters={**parameters, **own}), **kwargs)
+        self._sender = StepSender(bus, **kwargs)
+        self._sender.open()
+        self.step = self._sender.send("frob", StepMessage(parameters={**parameters, **own}))
         self._changed = threading.Condition()
         self.heard: list[tuple[Heard, float]] = []
-        self.step.send()
+        self.step.wait_until_taken()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -107,8 +110,11 @@ class Sent:
         """Returns the answers that counted, when the step has ended."""
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), self.heard
-        self.step.close()
+        self.close()
         return [status_of(news) for news, _ in self.heard if isinstance(news, Answered)]
+
+    def close(self) -> None:
+        self._sender.close()
 
     def counts(self, kind: type[Any]) -> int:
         return sum(isinstance(news, kind) for news, _ in self.heard)
@@ -247,7 +253,7 @@ def test_a_worker_killed_in_its_step_is_missed_within_seconds_and_nobody_runs_it
         sent = Sent(bus, holding.parameters())
         held = holding.held()
         sent.wait_for(Answered, "started")
-        holder = next(news.worker for news, _ in sent.heard if isinstance(news, Granted))
+        holder = next(news.worker for news, _ in sent.heard if isinstance(news, Claimed))
         pid = int(holder.split(".")[-2])
         killed = doomed if doomed.process.pid == pid else other
         killed_at = time.monotonic()
@@ -266,7 +272,7 @@ def test_a_worker_killed_in_its_step_is_missed_within_seconds_and_nobody_runs_it
         ]
         assert noticed_s < 5  # about one, on a machine that is not busy
         assert sent.counts(Answered) == 1
-        sent.step.close()
+        sent.close()
 
 
 # The network

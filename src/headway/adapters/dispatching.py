@@ -457,9 +457,7 @@ class Dispatcher:
             self._queues.append(name)
 
     def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
-        self._consumers.append(
-            self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True)
-        )
+        self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
     def _queue(self, name: str) -> Queue:
         if self._durable:
