@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from headway.adapters.bus_address import parse_bus_url
+from headway.adapters.dispatching import Answered
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
 from headway.errors import Rejected
 from headway.ports.bus import Binding, Bus, Exchange, Queue
 from headway.runtime.buses import make_bus
-from headway.runtime.sending import Answered, SentStep
+from headway.runtime.sending import StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_listing import listen
 from headway.runtime.worker_trial import served
@@ -48,9 +49,11 @@ class JuicerWorker(Worker):
 def sent(bus: Bus, command: str) -> Any:
     """What came of COMMAND:promote."""
     own = {"command": command, "subcommand": "promote", "hosts": ["localhost"]}
-    step = SentStep(bus, command, StepMessage(parameters=own))
-    step.send()
+    sender = StepSender(bus)
+    sender.open()
+    step = sender.send(command, StepMessage(parameters=own))
     (final,) = [news.response for news in step.heard() if isinstance(news, Answered)]
+    sender.close()
     return final.data
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from headway.adapters.bus_address import parse_bus_url
+from headway.adapters.dispatching import Answered
 from headway.ports.bus import Bus
 from headway.runtime.buses import make_bus
-from headway.runtime.sending import Answered, SentStep
+from headway.runtime.sending import StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_trial import served
 from headway.wire.messages import StepMessage
@@ -30,9 +31,11 @@ class FrobWorker(Worker):
 
 def done(bus: Bus, number: int) -> Any:
     own = {"command": "frob", "subcommand": "Frob", "hosts": [], "number": number}
-    step = SentStep(bus, "frob", StepMessage(parameters=own))
-    step.send()
+    sender = StepSender(bus)
+    sender.open()
+    step = sender.send("frob", StepMessage(parameters=own))
     (final,) = [news.response for news in step.heard() if isinstance(news, Answered)]
+    sender.close()
     return final.data
 
 
