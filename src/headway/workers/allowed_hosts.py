@@ -144,7 +144,7 @@ def _allowed_host(pattern: str, keys: Keys) -> AllowedHost:
         try:
             networks.append(ip_network(text))
         except ValueError as error:
-            raise keys.error(f"{keys.place}'s 'addresses' has {text!r}: {error}") from None
+            raise keys.error(f"'addresses' of {keys.place} has {text!r}: {error}") from None
     ports = keys.anything("ports") if "ports" in keys else []
     if not isinstance(ports, list) or not all(
         isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536 for port in ports
