@@ -80,7 +80,7 @@ def test_files_go_on_where_they_ended(tmp_path: Path, kept: Path) -> None:
 
 HOSTILE = [
     "../escaped", "/etc/passwd", "", "None", "run-1", RUN.upper(), RUN + "0", RUN[:-1], f"{RUN}\n",
-    f"../{RUN}"[:24], "%2e%2e%2f" + RUN[:15], "０" * 24, f"{RUN[:-2]}/.", "\u2215" * 24,
+    f"../{RUN}"[:24], "%2e%2e%2f" + RUN[:15], "\uff10" * 24, f"{RUN[:-2]}/.", "\u2215" * 24,
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), dict(
 
 def python(program: str, *words: str, **more: Any) -> dict[str, Any]:
     """A command's definition that runs a Python program."""
-    return {"argv": [sys.executable, "-c", program, *words], **more}
+    return {"argv": [sys.executable, "-ISc", program, *words], **more}
 
 
 def shell(**commands: Any) -> dict[str, Any]:
@@ -198,16 +198,18 @@ def test_a_command_killed_by_a_signal_has_failed(tmp_path: Path) -> None:
         assert answered(at, "shell:Die")["data"] == "Die was ended by SIGKILL"
 
 
-# The command and a child of it tell their ids, ignore TERM and wait for ever.
-STUBBORN = """
-import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+# The command and a child of it tell their ids, and wait for ever.
+ENDLESS = """
+import os, signal
 child = os.fork()
 if child:
     print(os.getpid(), child, flush=True)
 while True:
     signal.pause()
 """
+
+
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + ENDLESS
 
 
 def is_gone(pid: int) -> bool:
@@ -235,7 +237,7 @@ def test_at_its_timeout_a_command_is_ended_with_all_that_it_started(tmp_path: Pa
 
 def test_at_the_deadline_of_the_step_too(tmp_path: Path) -> None:
     headers = {names.DEADLINE: clocks.now_us() + 500_000}
-    with serving("shell", tmp_path, shell(Hang=python(STUBBORN))) as at:
+    with serving("shell", tmp_path, shell(Hang=python(ENDLESS))) as at:
         answer = answered(at, "shell:Hang", headers=headers)
     assert answer["data"] == "Hang was ended: the step's deadline is over"
     assert all(is_gone(pid) for pid in pids(answer))
@@ -243,7 +245,7 @@ def test_at_the_deadline_of_the_step_too(tmp_path: Path) -> None:
 
 def test_and_when_the_worker_leaves(tmp_path: Path) -> None:
     with desk() as at:
-        config = config_file(tmp_path, shell(Hang=python(STUBBORN)))
+        config = config_file(tmp_path, shell(Hang=python(ENDLESS)))
         with at.serving(made(at, "shell", config, finish_s=0.1)):
             send(at, "shell:Hang")
             assert at.reply() == {"status": "started"}

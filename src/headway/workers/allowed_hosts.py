@@ -69,7 +69,8 @@ def place_of(url: str) -> Place:
     if "@" in parts.netloc:
         raise StepFailed("the URL names a user: that is not sent; leave out what stands before @")
     host = _host(parts.hostname or "")
-    if not _is_address(host) and not _NAME.fullmatch(host):
+    bracketed = parts.netloc.startswith("[")
+    if not (_is_address(host) if bracketed else _is_address(host) or _NAME.fullmatch(host)):
         raise StepFailed(
             f"the URL's host {host[:80]!r} is neither a name (in ASCII) nor an address in its"
             " usual form"

@@ -14,7 +14,7 @@ import trustme
 from headway.errors import DefinitionError
 from headway.wire import names
 from headway.workers import mail
-from tests.unit.mail_server import Mailbox, mail_server, text_of
+from tests.services.mail_server import Mailbox, mail_server, text_of
 from tests.unit.serving import Desk, desk
 from tests.unit.stock import RUN, answered, config_file, lines, made, refusal, serving
 
@@ -223,7 +223,7 @@ def test_mail_goes_encrypted_to_a_verified_server_after_a_login(
 
 
 def test_a_wrong_password_fails_the_step_and_is_not_shown(tmp_path: Path) -> None:
-    login = {"smtp_user": "herald", "smtp_password": "wr0ng"}
+    login: dict[str, Any] = {"smtp_user": "herald", "smtp_password": "wr0ng"}
     box = Mailbox()
     with at_mail_server(tmp_path, box, **login) as at:
         answer = answered(at, "notify:Email", notice("a@example.net"))

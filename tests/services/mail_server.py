@@ -1,6 +1,7 @@
 """A mail server on loopback that keeps what it is given, and refuses what a test says."""
 
 import ssl
+from asyncio.base_events import Server
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,9 +56,9 @@ class OnAnyPort(Controller):
     """A controller that knows its port once the system has chosen one."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
