@@ -300,7 +300,7 @@ def test_the_store_keeps_lines_of_its_runs_and_others_are_let_go(tmp_path: Path)
         say(at, "nobody's", OTHER)
         say(at, "three")
         settle(at)
-        assert "output is not kept" not in at.log.text
+        assert "WARNING output is not kept" not in at.log.text
     store = open_store(path)
     assert [(line.key, line.stream, line.text) for line in store.output(RUN)] == [
         (NO_JOB, "warning", "one"),

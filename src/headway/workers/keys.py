@@ -137,7 +137,7 @@ class Keys:
 
 
 #: Of any worker's configuration: what the worker library reads.
-LIBRARY_KEYS = ("queue", "bindings", "OUTPUT_LEVEL")
+LIBRARY_KEYS = ("queue", "bindings", "OUTPUT_LEVEL", "STOP_LIMIT_S")
 
 
 def configuration(values: Mapping[str, Any], file: str | None) -> Keys:
