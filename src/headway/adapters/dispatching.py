@@ -5,13 +5,17 @@ whoever offered it says so, and answered; what comes late, twice or from elsewhe
 unanswered attempts of one run never share a reply queue, so that an answer that names no attempt
 is still known by its run and queue.
 
-Threads: messages are taken in the bus's own thread, which calls ``told``; it must not block.
+Threads: messages are taken in the bus's own thread, which calls ``told``; it must not block. A
+thread of its own looks whether the workers that hold attempts are still there.
 """
 
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from headway.errors import HeadwayError, WireError
@@ -20,16 +24,25 @@ from headway.ports.bus import (
     Binding,
     Bus,
     Confirmation,
+    Consumer,
     Delivery,
     Exchange,
     Message,
+    News,
+    Opened,
     Queue,
     QueueKind,
     Settlement,
 )
 from headway.releases.claims import Attempt, Claims
+from headway.releases.holders import LOST_AFTER_S, Holders
 from headway.wire import names
-from headway.wire.messages import Claim, Notification, Output, Response, StepMessage
+from headway.wire.messages import Claim, Grant, Notification, Output, Response, StepMessage
+
+_LOG = logging.getLogger("headway.dispatching")
+LOOK_S = 0.5  # how often it is looked whether the workers that hold attempts are still there
+PREFETCH = 500  # messages of a queue that may be unsettled at once
+KEPT_S = 3600  # how long the broker keeps the queues of a dispatcher that has gone
 
 
 class Claimed(NamedTuple):
@@ -37,6 +50,13 @@ class Claimed(NamedTuple):
 
     worker: str
     grant: Callable[[], None]
+    again: bool  # whether it had it before, and only asks again
+
+
+class Lost(NamedTuple):
+    """The worker has gone: whether the step was carried out is unknown. It may be heard of yet."""
+
+    worker: str
 
 
 class GivenBack(NamedTuple):
@@ -80,7 +100,7 @@ class Overheard(NamedTuple):
     reason: str
 
 
-Heard = Claimed | GivenBack | Answered | Line | Notified | Undelivered | Overheard
+Heard = Claimed | GivenBack | Lost | Answered | Line | Notified | Undelivered | Overheard
 
 
 @dataclass(slots=True)
@@ -106,12 +126,21 @@ class _Run:
 class Dispatcher:
     """Sends attempts and takes what comes of them. Thread-safe."""
 
-    def __init__(self, bus: Bus, name: str, *, durable: bool = False, watches: bool = True) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        *,
+        durable: bool = False,
+        watches: bool = True,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> None:
         """The bus is open, or will be before ``open``.
 
-        ``name`` begins the names of its queues, which only it may use. ``durable``: they outlive
-        this connection and, being quorum queues, the broker. ``watches``: whether it listens to
-        output and notices too.
+        ``name`` begins the names of its queues, which only it may use. They are kept when the
+        connection is lost; ``durable``: and for whoever follows with the same name, even if the
+        broker is killed. ``watches``: whether it listens to output and notices too.
+        ``lost_after_s``: how long a worker that cannot be found is waited for.
         """
         self.ignored: Counter[str] = Counter()  # what counted for nothing, by reason
         self._bus = bus
@@ -120,9 +149,16 @@ class Dispatcher:
         self._watches = watches
         self._lock = threading.Lock()
         self._claims = Claims()
+        self._holders = Holders(lost_after_s)
+        self._granted: dict[str, str] = {}  # attempt to worker, of those that are under way
+        self._was_away = False
+        self._wanted = threading.Event()  # somebody holds an attempt
+        self._closed = threading.Event()
+        self._looking: threading.Thread | None = None
         self._offers: dict[str, _Offer] = {}
         self._runs: dict[str, _Run] = {}
         self._queues: list[str] = []  # for replies
+        self._consumers: list[Consumer] = []
 
     @property
     def claims_queue(self) -> str:
@@ -132,15 +168,34 @@ class Dispatcher:
         """Raises: Refused, Unavailable."""
         claims, watch = self._queue(self.claims_queue), f"{self._name}.watch"
         self._bus.declare(Exchange(names.EXCHANGE), claims)
-        self._bus.consume(claims.name, self._on_claim, prefetch=200, inline=True)
+        self._consume(claims.name, self._on_claim)
         if self._watches:
             keys = (names.OUTPUT, names.notify_key("#"))
             bindings = tuple(Binding(names.EXCHANGE, key) for key in keys)
             # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
             watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
             self._bus.declare(watched)
-            self._bus.consume(watch, self._on_watched, prefetch=200, inline=True)
+            self._consume(watch, self._on_watched)
         self._more_replies()
+        self._bus.listen(self._on_news)
+        self._looking = threading.Thread(target=self._look_on, name="headway-holders", daemon=True)
+        self._looking.start()
+
+    def close(self) -> None:
+        """Nothing more is wanted. Queues that are not durable are removed."""
+        self._closed.set()
+        self._wanted.set()
+        if self._looking is not None:
+            self._looking.join()
+        for consumer in self._consumers:
+            consumer.cancel()
+        if self._durable:
+            return
+        for name in (self.claims_queue, *self._queues):
+            try:
+                self._bus.delete(name)
+            except HeadwayError as error:
+                _LOG.info("queue %s stays for %d s: %s", name, KEPT_S, error)
 
     def offer(
         self,
@@ -152,13 +207,13 @@ class Dispatcher:
         *,
         deadline_us: int | None = None,
         claims: bool = True,
-    ) -> None:
+    ) -> Confirmation:
         """Publish a step message; ``told`` is called with the attempt and what is heard of it.
 
-        ``claims``: whether a worker has to claim it. What can be done twice need not be.
-
-        Again, with the same attempt: that the first arrived is not known. Raises: WireError for
-        what cannot be sent; Refused and Unavailable when a reply queue cannot be had.
+        ``claims``: whether a worker has to claim it. What can be done twice need not be. What
+        comes of the publishing is heard too, as far as it is no success.
+        Raises: WireError for what cannot be sent; Refused and Unavailable when a reply queue
+        cannot be had.
         """
         body = step.encode()
         replies = self._free_replies(run)
@@ -178,7 +233,7 @@ class Dispatcher:
             self._offers[attempt] = offer
             self._claims.offer(attempt, run, replies)
             self._runs[run].attempts[attempt] = None
-        self._publish(offer)
+        return self._publish(offer)
 
     def offer_again(self, attempt: str) -> None:
         """Publish it once more: nobody can tell whether it arrived. Claims tell them apart."""
@@ -214,12 +269,14 @@ class Dispatcher:
 
     # What comes
 
-    def _publish(self, offer: _Offer) -> None:
+    def _publish(self, offer: _Offer) -> Confirmation:
         def confirmed(confirmation: Confirmation) -> None:
             if confirmation.error is not None:
                 offer.told(offer.attempt, Undelivered(confirmation.error))
 
-        self._bus.publish(offer.message, offer.key, names.EXCHANGE).then(confirmed)
+        confirmation = self._bus.publish(offer.message, offer.key, names.EXCHANGE)
+        confirmation.then(confirmed)
+        return confirmation
 
     def _on_claim(self, delivery: Delivery) -> None:
         message = delivery.message
@@ -229,8 +286,11 @@ class Dispatcher:
             self._ignore(delivery, None, str(error))
             return
         with self._lock:
-            answer = self._claims.claim(claim)
             offer = self._offers.get(claim.attempt)
+            again = claim.attempt in self._granted
+            answer = self._claims.claim(claim)
+            if isinstance(answer, Attempt):
+                self._let_go(claim.attempt)
         if isinstance(answer, Ignored):
             self._ignore(delivery, offer, answer.reason)
             return
@@ -238,20 +298,24 @@ class Dispatcher:
         if isinstance(answer, Attempt):
             if offer is not None:
                 offer.told(offer.attempt, GivenBack(claim.worker))
-            return
-        if message.reply_to is None:
-            self.ignored["a claim without reply address"] += 1
-            return
-        reply_to, body = message.reply_to, answer.encode()
+        elif message.reply_to is None:
+            self._ignore(None, offer, "a claim without reply address")
+        elif answer.granted and offer is not None:
+            grant = partial(self._grant, offer.attempt, claim.worker, message.reply_to)
+            offer.told(offer.attempt, Claimed(claim.worker, grant, again))
+        else:
+            self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
+            self._ignore(None, offer, f"a claim: {answer.reason}")
 
-        def grant() -> None:
-            self._bus.publish(Message(body, names.JSON), reply_to)
-
-        if not answer.granted or offer is None:
-            grant()
-            self._ignore(None, offer, answer.reason)
-            return
-        offer.told(offer.attempt, Claimed(claim.worker, grant))
+    def _grant(self, attempt: str, worker: str, address: str) -> None:
+        with self._lock:
+            if attempt not in self._offers:
+                return  # it was given up meanwhile
+            self._granted[attempt] = worker
+            self._holders.claimed(worker, address)
+        self._wanted.set()
+        grant = Grant(attempt=attempt, worker=worker, granted=True)
+        self._bus.publish(Message(grant.encode(), names.JSON), address)
 
     def _on_reply(self, delivery: Delivery) -> None:
         message = delivery.message
@@ -312,6 +376,7 @@ class Dispatcher:
 
     def _forget(self, attempt: str) -> None:
         self._claims.forget(attempt)
+        self._let_go(attempt)
         offer = self._offers.pop(attempt, None)
         if offer is None:
             return
@@ -320,6 +385,55 @@ class Dispatcher:
         run.replies.discard(offer.replies)
         if not run.attempts:
             del self._runs[offer.run]
+
+    # Whether workers are still there
+
+    def _let_go(self, attempt: str) -> None:
+        """Nobody has it any more."""
+        worker = self._granted.pop(attempt, None)
+        if worker is not None and worker not in self._granted.values():
+            self._holders.forget(worker)
+
+    def _on_news(self, news: News) -> None:
+        if isinstance(news, Opened):
+            self._was_away = True
+
+    def _look_on(self) -> None:
+        while not self._closed.is_set():
+            self._wanted.wait()
+            self._closed.wait(LOOK_S)
+            if not self._closed.is_set():
+                self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            addresses = dict(self._holders.addresses)
+            if not addresses:
+                self._wanted.clear()
+                return
+            was_away, self._was_away = self._was_away, False
+            if was_away:
+                self._holders.was_away(time.monotonic())
+            granted = dict(self._granted) if was_away else {}
+        for attempt, worker in granted.items():
+            # A grant may have gone with our connection; the worker would ask again much later.
+            self._grant(attempt, worker, addresses[worker])
+        for worker, address in addresses.items():
+            try:
+                is_there = self._bus.exists(address)
+            except HeadwayError as error:
+                _LOG.debug("worker %s cannot be looked for: %s", worker, error)
+                continue
+            self._found(worker, is_there=is_there)
+
+    def _found(self, worker: str, *, is_there: bool) -> None:
+        with self._lock:
+            if not self._holders.found(worker, is_there, time.monotonic()):
+                return
+            offers = [self._offers.get(one.id) for one in self._claims.lost(worker)]
+        for offer in offers:
+            if offer is not None:
+                offer.told(offer.attempt, Lost(worker))
 
     # Queues
 
@@ -338,14 +452,17 @@ class Dispatcher:
         with self._lock:
             name = f"{self._name}.replies.{len(self._queues) + 1}"
         self._bus.declare(self._queue(name))
-        self._bus.consume(name, self._on_reply, prefetch=500, inline=True)
+        self._consume(name, self._on_reply)
         with self._lock:
             self._queues.append(name)
+
+    def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
+        self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
     def _queue(self, name: str) -> Queue:
         if self._durable:
             return Queue(name)
-        return Queue(name, QueueKind.CLASSIC, durable=False, exclusive=True)
+        return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": KEPT_S * 1000})
 
 
 def _sender(message: Message) -> tuple[str, tuple[str, ...]]:

@@ -128,9 +128,7 @@ def _named_workers(targets: Sequence[str], stock: StockWorker) -> dict[str, _Ser
     return found
 
 
-def _add_stock(
-    served: dict[str, _Served], needed: Mapping[str, str], stock: StockWorker
-) -> None:
+def _add_stock(served: dict[str, _Served], needed: Mapping[str, str], stock: StockWorker) -> None:
     for command in needed:
         if command not in served and (worker_class := stock(command)) is not None:
             served[command] = _Served(worker_class)

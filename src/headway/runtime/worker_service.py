@@ -17,7 +17,7 @@ import time
 from typing import Any, Protocol
 
 from headway.errors import WireError
-from headway.ports.bus import Consumer, Delivery, Queue, Settlement
+from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_config import STOP_LIMIT_S
@@ -69,6 +69,7 @@ class WorkerService:
         self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
+        self._unsure: tuple[Binding, ...] = ()  # of which we have said so
 
     # From start to stop
 
@@ -77,22 +78,26 @@ class WorkerService:
         self.connection.open()
         bus = self.connection.bus
         (declared,) = self.connection.insist(lambda: bus.declare(self.queue), self._is_stopping)
-        for binding in declared.unsure:
+        unsure = [binding for binding in declared.unsure if binding not in self._unsure]
+        self._unsure = declared.unsure
+        for binding in unsure:
             self._log.warning(
                 "we may not bind queue %s with key %s: see that the administrator has done it",
                 self.queue.name,
                 binding.key,
             )
 
-    def begin(self) -> None:
-        """Consume. Again does nothing."""
+    def begin(self) -> bool:
+        """Consume; whether that has begun just now. Again does nothing."""
         bus = self.connection.bus
         with self._lock:
             if self._consumer is None and not self._is_stopping():
                 self._consumer = self.connection.insist(
                     lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
                 )
-                self._log.info("serving %s at %s", self.queue.name, bus.place)
+                self.connection.presence.serving(self.queue, self.name)
+                return True
+        return False
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
@@ -106,9 +111,12 @@ class WorkerService:
         self.stop()
         with self._lock:
             consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return True
         assert self._stop_at is not None
         left_s = max(0.0, self._stop_at - clocks.monotonic())
-        return consumer is None or consumer.cancel(left_s)
+        with self.connection.presence.leaving(self.queue):
+            return consumer.cancel(left_s)
 
     def _is_stopping(self) -> bool:
         return self.stopping.is_set()
@@ -122,7 +130,8 @@ class WorkerService:
             if self._is_stopping():
                 self.settler.settle(step, Settlement.REQUEUE)
             elif self._understood(step) and self._granted(step):
-                self._worked_on(step)
+                with self.connection.presence.working(self.queue, step):
+                    self._worked_on(step)
             self.settler.settle_rest(step)
         finally:
             self._steps.in_hand = None

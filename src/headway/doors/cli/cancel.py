@@ -6,7 +6,6 @@ import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
-from headway.doors.cli.resume import chosen_options
 from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable

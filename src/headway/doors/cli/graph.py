@@ -68,8 +68,8 @@ def _is_target(what: str) -> bool:
 
 
 def _of_target(target: str, inputs: dict[str, Any], *, ask: bool) -> "Graph":
-    from headway.pictures.graph import Graph
     from headway.doors.cli.hands import executor_for
+    from headway.pictures.graph import Graph
     from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 

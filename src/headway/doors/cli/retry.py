@@ -6,9 +6,9 @@ import click
 
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
+from headway.doors.cli.hands import executor_for
 from headway.doors.cli.listing import Seen, looked_at
 from headway.doors.cli.resume import changing, chosen_options, tell_taken_up
-from headway.doors.cli.hands import executor_for
 from headway.doors.cli.stores import found_run, opened
 from headway.errors import Rejected
 from headway.jobs.standing import SUCCEEDED

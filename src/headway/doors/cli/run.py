@@ -40,7 +40,10 @@ def command(target: str, **arguments: Any) -> int:
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
     target_ = loaded(target, inputs, _policy(arguments))
     chosen = _options(arguments)
-    with opened(arguments, make=True) as store, executor_for(target_, chosen, arguments) as executor:
+    with (
+        opened(arguments, make=True) as store,
+        executor_for(target_, chosen, arguments) as executor,
+    ):
         return carried_out(
             store,
             target_.plan,
