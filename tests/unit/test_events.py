@@ -12,6 +12,7 @@ from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
     Event,
+    NoticeIntended,
     ProcessStarted,
     RequestAnswered,
     Row,
@@ -22,6 +23,7 @@ from headway.jobs.events import (
     RunResumed,
     RunRetried,
     Settled,
+    StepClaimed,
     TryEnded,
     TryStarted,
     decode,
@@ -59,7 +61,9 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     RunResumed: st.builds(RunResumed, MOMENT, TEXT),
     RunRetried: st.builds(RunRetried, MOMENT, st.lists(KEY, max_size=3).map(tuple), TEXT),
     TryStarted: st.builds(TryStarted, MOMENT, KEY, NUMBER),
-    RunIntended: st.builds(RunIntended, MOMENT, KEY, NUMBER, FAILURE, CHANGES, CHANGES),
+    RunIntended: st.builds(RunIntended, MOMENT, KEY, NUMBER, FAILURE, CHANGES, CHANGES, TEXT),
+    StepClaimed: st.builds(StepClaimed, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    NoticeIntended: st.builds(NoticeIntended, MOMENT, KEY, NUMBER, TEXT, TEXT),
     ProcessStarted: st.builds(
         ProcessStarted, MOMENT, KEY, NUMBER, st.integers(0, 2**22), TEXT, TEXT
     ),

@@ -12,7 +12,7 @@ thread of its own looks whether the workers that hold attempts are still there.
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,6 +42,7 @@ from headway.wire.messages import Claim, Grant, Notification, Output, Response, 
 _LOG = logging.getLogger("headway.dispatching")
 LOOK_S = 0.5  # how often it is looked whether the workers that hold attempts are still there
 PREFETCH = 500  # messages of a queue that may be unsettled at once
+PAST = 1000  # attempts that are over, and may still be heard of
 KEPT_S = 3600  # how long the broker keeps the queues of a dispatcher that has gone
 
 
@@ -156,6 +157,7 @@ class Dispatcher:
         self._closed = threading.Event()
         self._looking: threading.Thread | None = None
         self._offers: dict[str, _Offer] = {}
+        self._past: OrderedDict[str, _Offer] = OrderedDict()  # of which lines may still come
         self._runs: dict[str, _Run] = {}
         self._queues: list[str] = []  # for replies
         self._consumers: list[Consumer] = []
@@ -359,8 +361,9 @@ class Dispatcher:
 
     def _offer_of(self, message: Message) -> _Offer | None:
         """The attempt that a message says it is of; else the run's oldest that is under way."""
+        attempt = message.message_id or ""
         with self._lock:
-            named = self._offers.get(message.message_id or "")
+            named = self._offers.get(attempt) or self._past.get(attempt)
             if named is not None:
                 return named
             run = self._runs.get(message.correlation_id or "")
@@ -380,6 +383,9 @@ class Dispatcher:
         offer = self._offers.pop(attempt, None)
         if offer is None:
             return
+        self._past[attempt] = offer
+        if len(self._past) > PAST:
+            self._past.popitem(last=False)
         run = self._runs[offer.run]
         run.attempts.pop(attempt, None)
         run.replies.discard(offer.replies)

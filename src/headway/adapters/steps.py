@@ -7,18 +7,21 @@ number is under way at once.
 
 import queue
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from headway.adapters.dispatching import (
+    PAST,
     Answered,
     Claimed,
     Dispatcher,
     GivenBack,
     Heard,
     Line,
+    Lost,
     Notified,
     Overheard,
     Undelivered,
@@ -86,6 +89,7 @@ class Steps:
         self._timeout_s = timeout_s
         self._trials: dict[int, _Trial] = {}
         self._attempts: dict[str, _Trial] = {}
+        self._past: OrderedDict[str, tuple[int, int]] = OrderedDict()  # attempt to key, number
         self._backlog: list[tuple[int, int]] = []  # tries of jobs, until ``inner`` is free
         self._news: queue.SimpleQueue[tuple[str, Heard] | None] = queue.SimpleQueue()
         self._ended: list[Ended | Late] = []
@@ -123,7 +127,6 @@ class Steps:
             if not self._work.act:
                 return Outcome(Ending.FAILED, failure=NO_CHECK, final=True)
             trial.reason = NO_CHECK
-            self._phase_ended(trial, Phase.CHECK, NO_CHECK)
             self._trials[key] = trial
             return self._enter_run(trial)
         self._trials[key] = trial
@@ -281,11 +284,16 @@ class Steps:
     def _take(self, attempt: str, heard: Heard) -> None:
         trial = self._attempts.get(attempt)
         if trial is None:
-            return  # it was given up
+            if isinstance(heard, Line) and attempt in self._past:
+                self._write(*self._past[attempt], heard.level, heard.text)
+            return  # it is over
         match heard:
-            case Claimed(worker, grant):
-                self._work.claimed(trial.key, trial.number, attempt, worker)
+            case Claimed(worker, grant, again):
+                if not again:
+                    self._work.claimed(trial.key, trial.number, attempt, worker)
                 grant()
+            case Lost(worker):
+                self._lost(trial, worker)
             case GivenBack():
                 trial.again_at = time.monotonic() + AGAIN_S
             case Undelivered(error):
@@ -293,7 +301,7 @@ class Steps:
             case Answered():
                 self._answered(trial, heard)
             case Line(level, text):
-                self._write(trial, level, text)
+                self._say(trial, level, text)
             case Notified() | Overheard():
                 pass
 
@@ -306,6 +314,21 @@ class Steps:
         failure = Failure(type(error).__name__, f"{trial.call.name}: {error}")
         trial.executed = False
         self._end(trial, Outcome(Ending.FAILED, failure=failure, phase=trial.phase))
+
+    def _lost(self, trial: _Trial, worker: str) -> None:
+        """Its worker has gone, and nobody knows how far it had come."""
+        failure = Failure("Lost", f"its worker {worker} went away while it was at work")
+        on_lost = self._work.rules[trial.key].on_lost
+        if trial.phase is Phase.RUN and trial.node.check is None:
+            if on_lost == "rerun":
+                self._say(trial, "warning", f"{failure.message}; it is sent again")
+                self._leave_attempt(trial)
+                self._handed_out(trial, self._enter_run(trial))
+                return
+            ending = Ending.IN_DOUBT if on_lost == "ask" else Ending.FAILED
+            self._end(trial, Outcome(ending, None, failure, Phase.RUN, executed=True, final=True))
+            return
+        self._go_on(trial, failure, None)
 
     def _answered(self, trial: _Trial, answer: Answered) -> None:
         response = answer.response
@@ -321,7 +344,7 @@ class Steps:
         trial.answered = answer
         text = said(response)
         if text and flaw is None:
-            self._write(trial, "info", text)
+            self._say(trial, "info", text)
         failure = None if flaw is None else Failure("Failed", flaw)
         self._go_on(trial, failure, response.to_plain().get("data"))
 
@@ -338,11 +361,9 @@ class Steps:
             self._end(trial, Outcome(ending, result, failure, final=True))
             return
         following = NEXT if trial.node.check is not None else NEXT_RUNONLY
-        if following is NEXT_RUNONLY:
-            self._phase_ended(trial, Phase.RECHECK, failure)
-        elif phase is Phase.RUN and failure is not None:
+        if following is NEXT and phase is Phase.RUN and failure is not None:
             # It decides nothing, but often it is why the Recheck fails.
-            self._write(trial, "error", f"{trial.call.name} failed: {failure.line()}")
+            self._say(trial, "error", f"{trial.call.name} failed: {failure.line()}")
         step = following[phase, failure is None]
         if isinstance(step, Ending):
             self._end(
@@ -350,12 +371,7 @@ class Steps:
                 Outcome(step, result if failure is None else None, failure, phase, trial.executed),
             )
             return
-        self._dispatcher.forget(trial.attempt)
-        del self._attempts[trial.attempt]
-        if trial.answered is not None:
-            self._stored.append(trial.answered)
-            trial.answered = None
-        trial.attempt, trial.again_at = "", None
+        self._leave_attempt(trial)
         if step is Phase.RUN:
             trial.reason = failure
             if not self._work.act:
@@ -365,8 +381,23 @@ class Steps:
         else:
             trial.phase = step
             outcome = self._dispatched(trial)
+        self._handed_out(trial, outcome)
+
+    def _handed_out(self, trial: _Trial, outcome: Outcome | None) -> None:
         if outcome is not None:
             self._ended.append(Ended(trial.key, trial.number, outcome))
+
+    def _leave_attempt(self, trial: _Trial) -> None:
+        """Another will be made."""
+        self._dispatcher.forget(trial.attempt)
+        if self._attempts.pop(trial.attempt, None) is not None:
+            self._past[trial.attempt] = (trial.key, trial.number)
+            if len(self._past) > PAST:
+                self._past.popitem(last=False)
+        if trial.answered is not None:
+            self._stored.append(trial.answered)
+            trial.answered = None
+        trial.attempt, trial.again_at = "", None
 
     def _look_at_clocks(self) -> None:
         now = time.monotonic()
@@ -398,11 +429,8 @@ class Steps:
         self._ended.append(Ended(trial.key, trial.number, outcome))
 
     def _over(self, trial: _Trial, outcome: Outcome | None = None) -> Outcome | None:
-        self._dispatcher.forget(trial.attempt)
-        self._attempts.pop(trial.attempt, None)
+        self._leave_attempt(trial)
         self._trials.pop(trial.key, None)
-        if trial.answered is not None:
-            self._stored.append(trial.answered)
         return outcome
 
     def _settle_stored(self) -> None:
@@ -434,9 +462,12 @@ class Steps:
         if self._work.watches_phases:
             self._work.phase_ended(trial.key, trial.number, phase, failure)
 
-    def _write(self, trial: _Trial, level: str, text: str) -> None:
+    def _say(self, trial: _Trial, level: str, text: str) -> None:
+        self._write(trial.key, trial.number, level, text)
+
+    def _write(self, key: int, number: int, level: str, text: str) -> None:
         for line in text.splitlines() or [""]:
-            self._work.wrote(trial.key, trial.number, level, shortened(line))
+            self._work.wrote(key, number, level, shortened(line))
 
     def _notify(self, trial: _Trial, notice: str, answer: Answered) -> None:
         """Tell whom the step names, where the worker has not."""
@@ -457,4 +488,4 @@ class Steps:
                     target=list(targets),
                 )
                 self._dispatcher.tell(transport, notification, self._run_id)
-            self._write(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")
+            self._say(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")

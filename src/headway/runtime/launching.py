@@ -21,7 +21,9 @@ from headway.jobs.events import (
     decode,
 )
 from headway.jobs.plan import Plan
+from headway.jobs.redaction import Redaction
 from headway.jobs.schedule import Schedule
+from headway.jobs.standing import SUCCEEDED
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Executor
 from headway.ports.store import Launch, RunRecord, Store, short_id
@@ -90,7 +92,7 @@ def begin(
     launch = Launch(
         target=loaded.target,
         root=plan.names[-1],
-        inputs=dict(loaded.inputs),
+        inputs=loaded.kept_inputs,
         directory=os.getcwd(),
         options=options.as_json(),
         sources=fingerprints(loaded.definitions),
@@ -111,13 +113,18 @@ def begin(
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
+        redaction=_redaction(loaded),
         cleanup=options.cleanup,
         strict=options.strict,
     )
 
 
-def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
+def reload(
+    store: Store, record: RunRecord, again: Mapping[str, Any] | None = None
+) -> tuple[Loaded, list[str]]:
     """The target of a run as it is now, and in words what differs in its code.
+
+    ``again``: inputs that nobody kept, because they are secret.
 
     Changes to the directory the run was started in. Raises: DefinitionError when the plan is no
     longer the same.
@@ -129,7 +136,13 @@ def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
         )
     os.chdir(launch.directory)
     stored = Plan.from_json(store.plan(record.id))
-    loaded = load(launch.target, launch.inputs, stored.policy._asdict())
+    for name in again or ():
+        if name in launch.inputs:
+            raise DefinitionError(
+                f"run {short_id(record.id)} has its {name!r}: it stays what it is"
+            )
+    inputs = {**launch.inputs, **(again or {})}
+    loaded = load(launch.target, inputs, stored.policy._asdict())
     differences = stored.difference(loaded.plan)
     if differences:
         listed = "\n  ".join(differences[:20])
@@ -138,6 +151,11 @@ def reload(store: Store, record: RunRecord) -> tuple[Loaded, list[str]]:
             f"  {listed}\nUndo that to go on with this run, or start a new one with headway run."
         )
     return loaded, _changed_sources(launch, loaded)
+
+
+def _redaction(loaded: Loaded) -> Redaction | None:
+    values = [str(loaded.inputs[name]) for name in loaded.secrets]
+    return Redaction(values) if values else None
 
 
 def _changed_sources(launch: Launch, loaded: Loaded) -> list[str]:
@@ -203,6 +221,7 @@ def take_up(
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
+        redaction=_redaction(loaded),
         cleanup=options.cleanup,
         strict=options.strict,
         start=Stood(loaded.plan, events).start(),
@@ -241,7 +260,23 @@ def retry_keys(plan: Plan, events: Sequence[Event], from_job: str | None) -> lis
         return sorted(plan.above(plan.key_of(from_job)))
     states = Schedule.from_journal(plan, events).states
     bad = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITING)
-    return [key for key, state in enumerate(states) if state in bad]
+    keys = {key for key, state in enumerate(states) if state in bad}
+    return sorted(keys | undone(plan, states))
+
+
+def undone(plan: Plan, states: Sequence[JobState]) -> set[int]:
+    """What was put away after it was done, in chains that are not complete, and what follows it.
+
+    To go on with such a chain is to begin again there.
+    """
+    again: set[int] = set()
+    for closer, chain in plan.closings.items():
+        keys = range(chain.first, chain.last + 1)
+        was_put_away = states[closer] not in (JobState.PENDING, JobState.PASSED)
+        if was_put_away and any(states[key] not in SUCCEEDED for key in keys):
+            again.update(range(chain.of, chain.last + 1))
+            again.add(closer)
+    return again
 
 
 def _undecided(plan: Plan, events: Sequence[Event]) -> list[int]:
@@ -267,6 +302,19 @@ def _answer_requests(
         if isinstance(event, Settled):
             doubtful.discard(event.key)
     return answered
+
+
+def require_whole(store: Store, record: RunRecord, plan: Plan) -> None:
+    """Nothing was put away that the rest of the run builds on. Raises: Rejected."""
+    states = Schedule.from_journal(
+        plan, [decode(one.row) for one in store.journal(record.id)]
+    ).states
+    if keys := undone(plan, states):
+        short = short_id(record.id)
+        raise Rejected(
+            f"run {short} has put away what {plan.names[min(keys)]} did, and cannot simply go on:"
+            f" headway retry {short} does that again first"
+        )
 
 
 def require_over(record: RunRecord) -> None:

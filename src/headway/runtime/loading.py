@@ -26,7 +26,15 @@ class Loaded(NamedTuple):
     definitions: Sequence[Any]
     inputs: Mapping[str, Any]
     width: int = 1  # how many of its steps may be under way at once
-    secrets: frozenset[str] = frozenset()  # inputs whose values nobody is to see
+    # By name, inputs whose values nobody is to see: where they are ("env:NAME", "file:PATH"), or
+    # "" for those that were given as they are, which nobody keeps.
+    secrets: Mapping[str, str] = {}
+
+    @property
+    def kept_inputs(self) -> dict[str, Any]:
+        """The inputs as a store may have them."""
+        given = {name: value for name, value in self.inputs.items() if name not in self.secrets}
+        return given | {name: ref for name, ref in self.secrets.items() if ref}
 
 
 def load_module(place: str, target: str) -> ModuleType:

@@ -1,5 +1,6 @@
 """Loads a playbook: from a file to a plan, with the Python jobs that it names."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from headway.adapters.documents import read_file
 from headway.errors import DefinitionError
 from headway.jobs.job import Job
 from headway.releases.compiling import POLICY, compile_playbook
-from headway.releases.inputs import resolved
+from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
 from headway.releases.reading import playbook_of
 from headway.runtime.arguments import require_accepted
@@ -26,14 +27,34 @@ def load_playbook(target: str, inputs: Mapping[str, Any], changes: Mapping[str, 
     with on_path(path.resolve().parent):
         compiled = compile_playbook(playbook, job_called, POLICY._replace(**changes))
     require_accepted(compiled.looks, (), given)
+    secrets = {
+        one.name: given[one.name] if is_reference(given[one.name]) else ""
+        for one in playbook.inputs
+        if one.secret
+    }
+    given |= {name: found(name, ref) for name, ref in secrets.items() if ref}
     return Loaded(
         target,
         compiled.plan,
         compiled.definitions,
         given,
         width=width(playbook),
-        secrets=frozenset(one.name for one in playbook.inputs if one.secret),
+        secrets=secrets,
     )
+
+
+def found(name: str, ref: str) -> str:
+    """The secret that a reference names. Raises: DefinitionError; the value is in no message."""
+    kind, _, place = ref.partition(":")
+    if kind == "env":
+        value = os.environ.get(place)
+        if value is None:
+            raise DefinitionError(f"input {name!r} is {ref}, and {place} is not in the environment")
+        return value
+    try:
+        return Path(place).expanduser().read_text("utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"input {name!r} is {ref}, which cannot be read: {error}") from error
 
 
 def read_playbook(path: Path) -> Playbook:

@@ -33,6 +33,7 @@ from headway.jobs.events import (
 )
 from headway.jobs.outcomes import PASSED, Ending, Failure, Outcome, Phase
 from headway.jobs.plan import Plan
+from headway.jobs.redaction import Redaction
 from headway.jobs.schedule import Ignored, Schedule
 from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.states import JobState, RunState
@@ -114,8 +115,12 @@ class Runner:
         only: Iterable[int] | None = None,
         start: Start | None = None,
         ticked: Callable[[], None] | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
-        """``ticked`` is called with every ``tick``: some twenty times a second, by any thread."""
+        """``ticked`` is called with every ``tick``: some twenty times a second, by any thread.
+
+        ``redaction``: of all that is told and written.
+        """
         start = start or Start()
         self.plan = plan
         self.schedule = start.schedule or Schedule(plan, self.chance, only=only)
@@ -141,6 +146,7 @@ class Runner:
         self._told = set(start.told)
         self._looked = 0.0
         self._ticked = ticked
+        self._redaction = redaction
         self._work = Work(
             definitions=definitions,
             rules=plan.rules,
@@ -394,6 +400,8 @@ class Runner:
         self._tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
 
     def _wrote(self, key: int, number: int, stream: str, text: str) -> None:
+        if self._redaction is not None:
+            text = self._redaction.text(text)
         if self._journal is not None:
             self._journal.wrote(key, number, stream, text)
         if self._listeners:
@@ -539,11 +547,15 @@ class Runner:
     # Telling
 
     def _write(self, event: Event, state: RunState | None = None) -> None:
+        if self._redaction is not None:
+            event = self._redaction.event(event)
         if self._journal is not None:
             self._journal.write(event, state=state)
         self._tell(event)
 
     def _tell(self, event: Event | Live) -> None:
+        if self._redaction is not None:
+            event = self._redaction.event(event)
         for listener in self._listeners:
             listener(event)
 

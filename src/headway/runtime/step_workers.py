@@ -12,6 +12,7 @@ from headway.runtime import clocks
 from headway.runtime.executors import make
 
 MOST_WORKERS = 16  # objects of one worker class, in this process
+STOP_LIMIT_S = 1.0  # for a step in hand when its run is over or was stopped, which waited before
 SHOWN = 5  # commands that nobody serves, in one message
 
 
@@ -106,7 +107,9 @@ def _bus_with_workers(stack: ExitStack, needed: Mapping[str, str], hands: Hands,
             for _ in range(width):
                 theirs = make_one(f"headway run, {command}")
                 theirs.open()
-                stack.enter_context(serving(worker_class, theirs, config))
+                stack.enter_context(
+                    serving(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S)
+                )
     return bus
 
 

@@ -29,9 +29,12 @@ def served(
     bus: Bus,
     config_file: str | None = None,
     logger: logging.Logger | None = None,
+    *,
+    stop_limit_s: float | None = None,
 ) -> Iterator[Worker]:
     """The worker runs, in a thread, until the block ends; so does the step in hand.
 
+    ``stop_limit_s``: how long that is waited for then, if not as long as the worker itself says.
     Raises: DefinitionError when the worker cannot be made.
     """
     connection = WorkerConnection(bus)
@@ -46,6 +49,8 @@ def served(
         raise DefinitionError(
             f"{worker_class.__name__} cannot be made: {type(error).__name__}: {error}"
         ) from error
+    if stop_limit_s is not None:
+        worker._service.stop_limit_s = stop_limit_s
     worker._service.begin()
     thread = threading.Thread(target=worker.run_forever, name="headway-worker", daemon=True)
     thread.start()

@@ -7,6 +7,7 @@ import click
 from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.hands import executor_for
+from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable
 from headway.errors import DefinitionError, Rejected
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 @options.run
 @click.option("--why", default="", metavar="TEXT", help="Kept with the run.")
 @click.option("--no-cleanup", is_flag=True, help="End an interrupted run without its Cleanups.")
+@options.workers
+@options.secrets
 @showing
 @options.db
 def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> int:
@@ -59,7 +62,7 @@ def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[s
 
     short = short_id(record.id)
     try:
-        target, _ = reload(store, record)
+        target, _ = reload(store, record, options.read_again(arguments))
     except DefinitionError as error:
         raise DefinitionError(
             f"{error}\nIts Cleanups cannot be run so."

@@ -7,6 +7,7 @@ import click
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Report, Show, carried_out, showing
 from headway.doors.cli.hands import executor_for
+from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, number
 from headway.ports.store import short_id
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Run the Cleanups that a run left out.")
 @options.run
 @options.workers
+@options.secrets
 @showing
 @options.db
 def command(run: str | None, **arguments: Any) -> int:
@@ -33,7 +35,7 @@ def command(run: str | None, **arguments: Any) -> int:
         record = found_run(store, run)
         require_unowned(record)
         state = ownership.state_now(record)
-        target, _ = reload(store, record)
+        target, _ = reload(store, record, options.read_again(arguments))
         chosen = one_at_a_time(record, arguments)
 
         def carry_out(runner: "Runner") -> "RunState":

@@ -81,6 +81,10 @@ workers: Decorator = together(
         help="Serve steps here: FILE.py:Class or a stock worker, and its configuration.",
     ),
 )  # fmt: skip
+secrets: Decorator = click.option(
+    "--set", "-s", "texts", metavar="NAME=TEXT", multiple=True,
+    help="A secret input, which nobody kept.",
+)  # fmt: skip
 reading: Decorator = together(db, debug)
 reading_json: Decorator = together(as_json, db, debug)
 
@@ -95,6 +99,11 @@ def read_inputs(texts: tuple[str, ...], values: tuple[str, ...]) -> dict[str, An
                     " Python argument can have (letters, digits, _)"
                 )
     return read_pairs("--set", texts, "--set-json", values, "input")
+
+
+def read_again(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The secret inputs that --set gives again. Raises: Mistyped."""
+    return read_pairs("--set", arguments["texts"], "--set-json", (), "input")
 
 
 def read_pairs(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 changing = options.together(
     click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many jobs at once."),  # noqa: E501
     options.workers,
+    options.secrets,
     click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run."),  # noqa: E501
     click.option("--cleanup/--no-cleanup", default=None, help="Whether Cleanups run at the end."),
     click.option("--strict/--no-strict", default=None, help="Stop at a Check that looks broken."),
@@ -38,13 +39,14 @@ def command(run: str | None, **arguments: Any) -> int:
     It is carried out as it was begun; options given here take the place of the ones given then.
     """
     from headway.runtime import ownership
-    from headway.runtime.launching import reload, require_unowned, take_up
+    from headway.runtime.launching import reload, require_unowned, require_whole, take_up
 
     with opened(arguments) as store:
         record = found_run(store, run)
         require_unowned(record)
         _require_unfinished(record, ownership.state_now(record))
-        target, changed = reload(store, record)
+        target, changed = reload(store, record, options.read_again(arguments))
+        require_whole(store, record, target.plan)
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
         with executor_for(target, chosen, arguments) as executor:

@@ -44,7 +44,7 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
         events = [decode(entry.row) for entry in store.journal(record.id)]
         keys = retry_keys(found.progress.plan, events, from_job)
         _require_worthwhile(found, keys, from_job)
-        target, changed = reload(store, record)
+        target, changed = reload(store, record, options.read_again(arguments))
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
         with executor_for(target, chosen, arguments) as executor:
