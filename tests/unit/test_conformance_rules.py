@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from headway.adapters.traffic import ChannelRefused, Consuming, Delivered, Heard, Sent, Settled
+from headway.adapters.traffic import (
+    ChannelRefused,
+    Closed,
+    Consuming,
+    Delivered,
+    Heard,
+    Sent,
+    Settled,
+)
 from headway.conformance import rules
 from headway.conformance.desk import Step
 from headway.conformance.findings import Verdict, fault, in_order, ok
@@ -43,12 +51,27 @@ def test_an_orderly_end_is_no_fault(statuses: tuple[str, ...]) -> None:
         (("started", "completed", "failed"), "more than one final answer"),
         (("started", "started", "completed"), "starts once"),
         (("completed", "started"), "too late"),
+        (("completed", "completed"), "more than one final answer"),
     ],
 )
 def test_a_disorderly_end_is_told(statuses: tuple[str, ...], told: str) -> None:
     finding = rules.one_answer(said(*statuses), [STEP])
     assert finding.verdict is Verdict.FAULT
     assert told in finding.text
+
+
+def test_an_answer_may_come_again_where_the_connection_was_lost_before_its_confirmation() -> None:
+    log = said("started", "completed")
+    log.note(Closed(2.0, 1, by_worker=False))
+    content = json.dumps({"status": "completed"}).encode()
+    again = Delivery(
+        Message(content, correlation_id=STEP.run), STEP.replies, "", STEP.replies, False, (1, 1)
+    )
+    log.note(Answered(3.0, again))
+    assert rules.one_answer(log, [STEP]).verdict is Verdict.OK
+    other = again.message._replace(body=b'{"status": "failed"}')
+    log.note(Answered(4.0, again._replace(message=other)))
+    assert rules.one_answer(log, [STEP]).verdict is Verdict.FAULT
 
 
 def test_an_echo_of_another_message_id_is_told() -> None:
