@@ -10,7 +10,7 @@ from headway.wire.messages import Claim, Grant, Response
 WORKERS = ("anna", "ben", UNNAMED)
 NEWS = st.lists(
     st.tuples(
-        st.sampled_from(["claim", "give back", "started", "completed", "failed"]),
+        st.sampled_from(["claim", "give back", "started", "completed", "failed", "lost"]),
         st.sampled_from(WORKERS),
     ),
     max_size=30,
@@ -22,7 +22,7 @@ def test_one_worker_has_an_attempt_and_it_ends_once(news: list[tuple[str, str]])
     claims = Claims()
     claims.offer("a1", "run", "replies")
     holder: str | None = None  # the model: who has it, whether it has begun or ended
-    begun = ended = False
+    begun = ended = lost = False
     for what, worker in news:
         free = holder is None and not ended
         if what == "claim":
@@ -30,23 +30,31 @@ def test_one_worker_has_an_attempt_and_it_ends_once(news: list[tuple[str, str]])
             assert isinstance(grant, Grant)
             assert grant.granted is (not ended and holder in (None, worker))
             holder = worker if free else holder
+            lost = lost and worker != holder
+        elif what == "lost":
+            doubtful = claims.lost(worker)
+            newly = holder == worker and not ended and not lost
+            assert [one.id for one in doubtful] == (["a1"] if newly else [])
+            lost = lost or newly
         elif what == "give back":
             given = claims.claim(Claim(attempt="a1", worker=worker, give_back=True))
             returned = not ended and not begun and holder == worker
             assert isinstance(given, Attempt) is returned
             holder = None if returned else holder
+            lost = lost and not returned
         else:
             id = None if worker == UNNAMED else "a1"
             told = claims.answer(Response(status=what), worker, id, "run", "replies")
             counts = not ended and holder in (None, worker) and not (what == "started" and begun)
             assert isinstance(told, Attempt) is counts
             if counts:
-                holder, begun, ended = worker, True, what != "started"
+                holder, begun, ended, lost = worker, True, what != "started", False
         attempt = claims.attempts["a1"]
         assert (attempt.standing is Standing.ENDED) is ended
         if not ended:
             assert attempt.worker == holder
             assert (attempt.standing is Standing.STARTED) is begun
+            assert attempt.is_lost is lost
 
 
 def test_news_of_what_nobody_offered_changes_nothing() -> None:

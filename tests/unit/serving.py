@@ -1,4 +1,4 @@
-"""A worker served on a bus in memory, and whoever sends it steps."""
+"""A worker served on a bus, in memory unless another is given, and whoever sends it steps."""
 
 import json
 import logging
@@ -11,7 +11,16 @@ from typing import Any
 
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
-from headway.ports.bus import Binding, Delivery, Exchange, Message, Queue, QueueKind, Settlement
+from headway.ports.bus import (
+    Binding,
+    Bus,
+    Delivery,
+    Exchange,
+    Message,
+    Queue,
+    QueueKind,
+    Settlement,
+)
 from headway.runtime.worker import Worker
 from headway.runtime.worker_connection import WorkerConnection
 from headway.wire import names
@@ -45,9 +54,10 @@ def logger_to(log: Log) -> logging.Logger:
 class Desk:
     """Sends steps, and reads what comes back: replies, output, notices, dead letters, claims."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_bus: Callable[[], Bus] | None = None) -> None:
         self.broker = MemoryBroker("test")
-        self.bus = MemoryBus(self.broker)
+        self._make_bus = make_bus or (lambda: MemoryBus(self.broker))
+        self.bus = self._make_bus()
         self.bus.open()
         self.log = Log()
         self.connections: list[WorkerConnection] = []
@@ -93,7 +103,7 @@ class Desk:
         self.bus.publish(message, key, names.EXCHANGE).wait(DEADLINE_S)
 
     def connection(self, **kwargs: Any) -> WorkerConnection:
-        connection = WorkerConnection(MemoryBus(self.broker), **kwargs)
+        connection = WorkerConnection(self._make_bus(), **kwargs)
         self.connections.append(connection)
         return connection
 
@@ -125,9 +135,9 @@ class Desk:
 
 
 @contextmanager
-def desk() -> Iterator[Desk]:
+def desk(make_bus: Callable[[], Bus] | None = None) -> Iterator[Desk]:
     with ExitStack() as stack:
-        made = Desk()
+        made = Desk(make_bus)
         stack.callback(made.close)
         yield made
 

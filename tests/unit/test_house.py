@@ -45,6 +45,7 @@ def test_every_import_points_the_way_the_house_allows() -> None:
         ("runtime", "import headway.testing"),
         ("runtime", "import headway.conformance"),
         ("conformance", "import headway.testing"),
+        ("runtime", "import headway.workers"),
         ("errors", "import headway"),
         ("wire", "import threading"),
         ("wire", "from headway import jobs"),

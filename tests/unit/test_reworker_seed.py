@@ -23,7 +23,7 @@ from headway.ports.bus import (
     QueueKind,
     Settlement,
 )
-from headway.runtime.worker import app_logger
+from headway.runtime.worker_log import app_logger
 from headway.wire import names
 from headway.wire.messages import Claim, Grant
 from tests.unit.serving import CLAIMS, DEADLINE_S, REPLIES, Desk, desk, step, worker

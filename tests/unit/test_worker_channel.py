@@ -40,7 +40,7 @@ def test_on_rabbitmq_they_are_pikas_own() -> None:
     from pika.channel import Channel
     from pika.spec import Basic, BasicProperties
 
-    channel, deliver, properties = given(AT_RABBITMQ, Author(), DELIVERY, 5)
+    channel, deliver, properties = given(AT_RABBITMQ, Author(), Author(), DELIVERY, 5)
     assert isinstance(channel, Channel)
     assert isinstance(deliver, Basic.Deliver)
     assert isinstance(properties, BasicProperties)
@@ -48,7 +48,7 @@ def test_on_rabbitmq_they_are_pikas_own() -> None:
 
 @pytest.mark.parametrize("place", [AT_RABBITMQ, IN_MEMORY])
 def test_they_say_the_same_wherever_the_bus_is(place: str) -> None:
-    _, deliver, properties = given(place, Author(), DELIVERY, 5)
+    _, deliver, properties = given(place, Author(), Author(), DELIVERY, 5)
     assert (deliver.delivery_tag, deliver.redelivered) == (5, True)
     assert (deliver.exchange, deliver.routing_key) == ("re", "worker.frob")
     assert (properties.correlation_id, properties.reply_to) == ("run-1", "replies")
@@ -62,7 +62,7 @@ def test_they_say_the_same_wherever_the_bus_is(place: str) -> None:
 @pytest.mark.parametrize("place", [AT_RABBITMQ, IN_MEMORY])
 def test_its_calls_reach_the_worker(place: str) -> None:
     author = Author()
-    channel, _, properties = given(place, author, DELIVERY, 5)
+    channel, _, properties = given(place, author, author, DELIVERY, 5)
     channel.basic_ack(5)
     channel.basic_nack(delivery_tag=5)
     channel.basic_reject(5, requeue=False)
@@ -81,7 +81,7 @@ def test_its_calls_reach_the_worker(place: str) -> None:
 
 def test_what_a_step_may_not_do_to_the_channel_is_refused_by_name() -> None:
     pytest.importorskip("pika")
-    channel, _, _ = given(AT_RABBITMQ, Author(), DELIVERY, 5)
+    channel, _, _ = given(AT_RABBITMQ, Author(), Author(), DELIVERY, 5)
     for call in ("close", "basic_qos", "queue_declare", "confirm_delivery", "tx_select"):
         with pytest.raises(DefinitionError, match=rf"channel\.{call} is not for a step"):
             getattr(channel, call)()

@@ -8,12 +8,15 @@ An attempt, named by its step message's ``message_id``, goes
        +--"started" of a worker that claims nothing: counts as its claim
        +--a final answer of anybody: counts as claim, start and end
 
+A worker that holds an attempt may be lost: nobody else is granted it by that, because it may have
+been carried out. Whoever offered it decides. What is heard of that worker after all still counts.
+
 Each attempt is granted once, and again to the worker that holds it, whose grant may have been
 lost on the way. It is ended once. News that is late, repeated or another worker's is Ignored.
 Each transition makes a new value, so that a store can compare and set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -40,6 +43,7 @@ class Attempt(NamedTuple):
     standing: Standing = Standing.OFFERED
     worker: str | None = None  # that holds or held it
     answer: Response | None = None  # the final one
+    is_lost: bool = False  # nothing is heard of the worker that holds it
 
     @property
     def is_held(self) -> bool:
@@ -54,6 +58,7 @@ def claimed(attempt: Attempt, worker: str) -> tuple[Attempt, Grant]:
         return attempt, _denied(attempt.id, worker, "another worker has it")
     if attempt.standing is Standing.OFFERED:
         attempt = attempt._replace(standing=Standing.GRANTED, worker=worker)
+    attempt = attempt._replace(is_lost=False)
     return attempt, Grant(attempt=attempt.id, worker=worker, granted=True)
 
 
@@ -63,7 +68,7 @@ def given_back(attempt: Attempt, worker: str) -> Attempt | Ignored:
         return Ignored("another worker has it")
     if attempt.standing is not Standing.GRANTED:
         return Ignored(f"it cannot be given back: it is {attempt.standing}")
-    return attempt._replace(standing=Standing.OFFERED, worker=None)
+    return attempt._replace(standing=Standing.OFFERED, worker=None, is_lost=False)
 
 
 def answered(attempt: Attempt, response: Response, worker: str = UNNAMED) -> Attempt | Ignored:
@@ -76,7 +81,16 @@ def answered(attempt: Attempt, response: Response, worker: str = UNNAMED) -> Att
         return Attempt(attempt.id, Standing.ENDED, worker, response)
     if attempt.standing is Standing.STARTED:
         return Ignored("it has started before")
-    return attempt._replace(standing=Standing.STARTED, worker=worker)
+    return attempt._replace(standing=Standing.STARTED, worker=worker, is_lost=False)
+
+
+def lost(attempt: Attempt) -> Attempt | Ignored:
+    """The worker that holds it has gone: whether it was carried out is unknown."""
+    if not attempt.is_held:
+        return Ignored(f"nobody holds it: it is {attempt.standing}")
+    if attempt.is_lost:
+        return Ignored("it was lost before")
+    return attempt._replace(is_lost=True)
 
 
 class Claims:
@@ -85,16 +99,20 @@ class Claims:
     def __init__(self) -> None:
         self._attempts: dict[str, Attempt] = {}
         self._ids: dict[tuple[str, str], str] = {}  # by run and reply queue
+        self._places: dict[str, tuple[str, str]] = {}  # the other way
 
     def offer(self, id: str, run: str, reply_queue: str) -> None:
         """An attempt is being dispatched. A run has one unanswered on a reply queue at a time."""
         self._attempts[id] = Attempt(id)
         self._ids[run, reply_queue] = id
+        self._places[id] = run, reply_queue
 
     def forget(self, id: str) -> None:
         """It is over for whoever offered it; later news of it is Ignored."""
         self._attempts.pop(id, None)
-        self._ids = {key: known for key, known in self._ids.items() if known != id}
+        place = self._places.pop(id, None)
+        if place is not None and self._ids.get(place) == id:
+            del self._ids[place]
 
     @property
     def attempts(self) -> Mapping[str, Attempt]:
@@ -102,6 +120,14 @@ class Claims:
 
     def held_by(self, worker: str) -> Iterable[Attempt]:
         return [one for one in self._attempts.values() if one.is_held and one.worker == worker]
+
+    def lost(self, worker: str) -> Sequence[Attempt]:
+        """The attempts that are in doubt now, because this worker has gone."""
+        doubtful = [
+            after for one in self.held_by(worker) if isinstance(after := lost(one), Attempt)
+        ]
+        self._attempts.update((attempt.id, attempt) for attempt in doubtful)
+        return doubtful
 
     def claim(self, claim: Claim) -> Grant | Attempt | Ignored:
         """What to send back; or the attempt that is free again, which is not answered."""

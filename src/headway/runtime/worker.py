@@ -13,21 +13,17 @@ Source: the seed *re-worker*, its section on implementing a worker.
 
 import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from headway.adapters.bus_address import parse_bus_url, parse_mq_config
-from headway.errors import DefinitionError, WireError
-from headway.ports.bus import Settlement
+from headway.errors import DefinitionError, Unavailable
+from headway.ports.bus import Queue, Settlement
 from headway.runtime.buses import make_bus
+from headway.runtime.worker_config import queue_for, read_config, stop_limit_s
 from headway.runtime.worker_connection import WorkerConnection
-from headway.runtime.worker_service import WorkerService, queue_for
-from headway.wire import strict_json
-
-STOP_LIMIT_S = 60.0  # for the step in hand when the worker is to leave
-LOG_LINE = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+from headway.runtime.worker_log import app_logger
+from headway.runtime.worker_service import WorkerService
 
 
 class Worker:
@@ -66,8 +62,9 @@ class Worker:
         self._service = WorkerService(
             self,
             connection,
-            queue_for(type(self).__name__, self._config),
-            self._config.get("OUTPUT_LEVEL", logging.DEBUG),
+            self._consumed_queue(),
+            self._least_output(),
+            stop_limit_s(self._config),
         )
         self._connect()
 
@@ -101,7 +98,7 @@ class Worker:
         Raises: WireError for what JSON cannot hold, Rejected when it is too large or nobody
         serves it, Refused, Unavailable.
         """
-        self._service.send(topic, corr_id, message_struct, exchange, reply_to)
+        self._service.sender.send(topic, corr_id, message_struct, exchange, reply_to)
 
     def notify(
         self,
@@ -122,27 +119,45 @@ class Worker:
             target, exchange = None, exchange or target
         if target is not None:
             self.app_logger.warning("notify's target means nothing: the step says whom to tell")
-        self._service.notify(slug, message, phase, corr_id, "re" if exchange is None else exchange)
+        self._service.sender.notify(
+            slug, message, phase, corr_id, "re" if exchange is None else exchange
+        )
 
     def ack(self, basic_deliver: Any) -> None:
         """Acknowledge the delivery, after all that was sent for it is confirmed."""
-        self._service.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
+        self._service.settler.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
 
     def reject(self, basic_deliver: Any, requeue: bool = False) -> None:
         """Refuse the delivery: it is kept in the queue ``dead``; or have it delivered again."""
         how = Settlement.REQUEUE if requeue else Settlement.REJECT
-        self._service.settle_tag(basic_deliver.delivery_tag, how)
+        self._service.settler.settle_tag(basic_deliver.delivery_tag, how)
 
     def _connect(self) -> None:
         """Connect, and declare what is served. Lost connections are made again without it."""
         self._service.connect()
 
+    def _consumed_queue(self) -> Queue:
+        """The queue that is consumed, and the keys that lead to it. Raises: DefinitionError."""
+        return queue_for(type(self).__name__, self._config)
+
+    def _least_output(self) -> str | int:
+        """The least grave output that is sent."""
+        level: str | int = self._config.get("OUTPUT_LEVEL", logging.DEBUG)
+        return level
+
     def run_forever(self) -> None:
         """Serve until ``stop``; then finish the step in hand, with a limit, and disconnect."""
-        self._connect()
-        self._service.begin()
+        service = self._service
         try:
-            self._service.stopping.wait()
+            if not service.stopping.is_set():
+                self._connect()
+                if service.begin():
+                    place = service.connection.bus.place
+                    self.app_logger.info("serving %s at %s", self.serves, place)
+            service.stopping.wait()
+        except Unavailable:
+            if not service.stopping.is_set():
+                raise
         finally:
             self._leave()
 
@@ -153,14 +168,15 @@ class Worker:
 
     def stop(self) -> None:
         """Have ``run_forever`` return. Any thread, and again, and before it."""
-        self._service.stopping.set()
-        self._service.connection.wake()
+        self._service.stop()
 
     def _leave(self) -> None:
-        if not self._service.end(STOP_LIMIT_S):
-            self.app_logger.warning("the step in hand did not end within %g s", STOP_LIMIT_S)
+        service = self._service
+        if not service.end():
+            limit_s = service.stop_limit_s
+            self.app_logger.warning("the step in hand did not end within %g s", limit_s)
         if not self._shares_connection:
-            self._service.connection.close()
+            service.connection.close()
 
 
 def _connection(mq_config: Any, name: str) -> WorkerConnection:
@@ -174,35 +190,3 @@ def _connection(mq_config: Any, name: str) -> WorkerConnection:
             " password, server and vhost, or a URL"
         )
     return WorkerConnection(make_bus(address, name=name))
-
-
-def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
-    """A configuration in JSON. Raises: DefinitionError."""
-    path = Path(file).expanduser()
-    try:
-        found = strict_json.parse(path.read_bytes(), f"the configuration {path}")
-    except OSError as error:
-        raise DefinitionError(f"the configuration {path} cannot be read: {error}") from error
-    except WireError as error:
-        raise DefinitionError(str(error)) from error
-    if not isinstance(found, dict):
-        raise DefinitionError(f"the configuration {path} is no JSON object")
-    return found
-
-
-class AppLogHandler(logging.StreamHandler[TextIO]):
-    """The handler that ``app_logger`` gives a logger. Another that is there is kept."""
-
-
-def app_logger(name: str, stream: TextIO | None = None) -> logging.Logger:
-    """The application log: for administrators, on standard error unless told otherwise."""
-    logger = logging.getLogger(name)
-    others = [one for one in logger.handlers if not isinstance(one, AppLogHandler)]
-    if stream is not None or not others:
-        handler = AppLogHandler(stream or sys.stderr)
-        handler.setFormatter(logging.Formatter(LOG_LINE))
-        logger.handlers[:] = [handler]
-        logger.propagate = False
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-    return logger

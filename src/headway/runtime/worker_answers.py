@@ -29,6 +29,7 @@ class Answers:
         self._kept: dict[str, deque[_Answer]] = {}
         self._thread: threading.Thread | None = None
         self._closing_at: float | None = None
+        self._is_connected_anew = False
         self.lost = 0
 
     def send(self, queue: str, message: Message, patience_s: float) -> Confirmation | None:
@@ -49,6 +50,12 @@ class Answers:
     def kept(self) -> int:
         with self._changed:
             return sum(len(answers) for answers in self._kept.values())
+
+    def connected(self) -> None:
+        """There is a new connection: what is kept is tried at once. Must not block."""
+        with self._changed:
+            self._is_connected_anew = True
+            self._changed.notify_all()
 
     def close(self, timeout_s: float) -> None:
         """Give what is kept this long to arrive."""
@@ -91,11 +98,14 @@ class Answers:
                             self._lose(queue, answer, "the worker ends")
                     self._kept.clear()
                     return
-                self._changed.wait_for(self._is_late, wait_s)
+                self._changed.wait_for(lambda: self._is_connected_anew or self._is_late(), wait_s)
+                if self._is_connected_anew:
+                    self._is_connected_anew, wait_s = False, FIRST_WAIT_S
                 queues = list(self._kept)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             for queue in queues:
-                self._send_to(queue)
+                if not self._is_late():
+                    self._send_to(queue)
 
     def _is_late(self) -> bool:
         return self._closing_at is not None and clocks.monotonic() >= self._closing_at

@@ -60,10 +60,14 @@ class Properties:
         self.app_id = app_id
 
 
-class Author(Protocol):
-    """What a channel asks of its worker."""
+class Settles(Protocol):
+    """What a channel asks of its worker's deliveries."""
 
     def settle_tag(self, delivery_tag: int, settlement: Settlement) -> None: ...
+
+
+class Publishes(Protocol):
+    """And for what it is to send."""
 
     def publish_raw(self, message: Message, routing_key: str, exchange: str) -> None: ...
 
@@ -71,14 +75,15 @@ class Author(Protocol):
 class StepChannel:
     """The calls of a channel that a step may make. All others are refused."""
 
-    _author: Author  # set when made: pika's own constructor is not run
+    _settler: Settles  # set when made: pika's own constructor is not run
+    _sender: Publishes
     channel_number = 1
     is_open = True
     is_closed = False
     is_closing = False
 
     def basic_ack(self, delivery_tag: int = 0, multiple: bool = False) -> None:
-        self._author.settle_tag(delivery_tag, Settlement.ACK)
+        self._settler.settle_tag(delivery_tag, Settlement.ACK)
 
     def basic_nack(
         self, delivery_tag: int = 0, multiple: bool = False, requeue: bool = True
@@ -87,7 +92,7 @@ class StepChannel:
 
     def basic_reject(self, delivery_tag: int = 0, requeue: bool = True) -> None:
         how = Settlement.REQUEUE if requeue else Settlement.REJECT
-        self._author.settle_tag(delivery_tag, how)
+        self._settler.settle_tag(delivery_tag, how)
 
     def basic_publish(
         self,
@@ -99,7 +104,7 @@ class StepChannel:
     ) -> None:
         """Every message is confirmed and mandatory here, whatever is asked for."""
         content = body.encode() if isinstance(body, str) else bytes(body)
-        self._author.publish_raw(_message(content, properties), routing_key, exchange)
+        self._sender.publish_raw(_message(content, properties), routing_key, exchange)
 
     def __int__(self) -> int:
         return self.channel_number
@@ -151,11 +156,13 @@ def _refuse(name: str) -> Callable[..., Any]:
     return refused
 
 
-def given(place: str, author: Author, delivery: Delivery, tag: int) -> tuple[Any, Any, Any]:
+def given(
+    place: str, settler: Settles, sender: Publishes, delivery: Delivery, tag: int
+) -> tuple[Any, Any, Any]:
     """Channel, basic_deliver and properties of a delivery."""
     made, message = kinds(place), delivery.message
     channel = made.channel.__new__(made.channel)
-    channel._author = author
+    channel._settler, channel._sender = settler, sender
     deliver = made.deliver(
         consumer_tag=delivery.queue,
         delivery_tag=tag,

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import signal
 import sys
 import threading
@@ -12,7 +13,10 @@ from types import FrameType
 from typing import Any
 
 from headway.errors import HeadwayError
-from headway.runtime.worker import Worker, app_logger, read_config
+from headway.runtime.worker import Worker
+from headway.runtime.worker_config import STOP_LIMIT_S, read_config
+from headway.runtime.worker_connection import WorkerConnection
+from headway.runtime.worker_log import process_logger
 
 DESCRIPTION = "Serve this worker's command until told to stop (Ctrl-C, SIGTERM)."
 
@@ -29,11 +33,23 @@ def runner(worker_class: type[Worker], arguments: Sequence[str] | None = None) -
         "--concurrency", type=_positive, default=1, metavar="N",
         help="steps at once, each with a worker object of its own (default: 1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--stop-limit", type=_seconds, metavar="S",
+        help=f"seconds that a step in hand has when told to stop (default: {STOP_LIMIT_S:g}, or"
+        " the configuration's STOP_LIMIT_S)",
+    )  # fmt: skip
     typed = parser.parse_args(arguments)
-    logger = app_logger(worker_class.__name__, sys.stdout if typed.log_stdout else sys.stderr)
+    logger = process_logger(worker_class.__name__, sys.stdout if typed.log_stdout else sys.stderr)
     try:
         mq_config = read_config(Path(typed.mq_config))
-        serve(worker_class, mq_config, typed.worker_config, logger, typed.concurrency)
+        serve(
+            worker_class,
+            mq_config,
+            typed.worker_config,
+            logger,
+            typed.concurrency,
+            typed.stop_limit,
+        )
     except KeyboardInterrupt:
         pass
     except HeadwayError as error:
@@ -50,16 +66,29 @@ def serve(
     config_file: str | None,
     logger: logging.Logger | None = None,
     concurrency: int = 1,
+    stop_limit_s: float | None = None,
 ) -> None:
-    """Serve with so many objects on one connection, until SIGTERM or Ctrl-C."""
+    """Serve with so many objects on one connection, until SIGTERM or Ctrl-C.
+
+    ``stop_limit_s``: how long the steps in hand have then, in place of what the configuration
+    says.
+    """
     arguments: dict[str, Any] = {"config_file": config_file}
     if logger is not None:
         arguments["logger"] = logger
     first = worker_class(mq_config, **arguments)
-    others = [worker_class(first._service.connection, **arguments) for _ in range(concurrency - 1)]
+    connection = first._service.connection
+    others = [worker_class(connection, **arguments) for _ in range(concurrency - 1)]
+    workers = (first, *others)
+    first._shares_connection = True  # with the others: it is closed when all have left
+    if stop_limit_s is not None:
+        for worker in workers:
+            worker._service.stop_limit_s = stop_limit_s
 
     def stop() -> None:
-        for worker in (first, *others):
+        limit_s = first._service.stop_limit_s
+        first.app_logger.info("stopping; a step in hand has %g s, a second signal ends it", limit_s)
+        for worker in workers:
             worker.stop()
 
     with stopped_by_signals(stop):
@@ -70,31 +99,44 @@ def serve(
         for thread in threads:
             thread.start()
         try:
-            first._connect()
-            first._service.begin()
-            first._service.stopping.wait()
-        finally:
-            stop()
-            for thread in threads:
-                thread.join()
-            first._leave()
+            first.run_forever()
+        except Exception:
+            _leave(workers, threads, connection)
+            raise
+        _leave(workers, threads, connection)
+
+
+def _leave(
+    workers: Sequence[Worker], threads: Sequence[threading.Thread], connection: WorkerConnection
+) -> None:
+    for worker in workers:
+        worker.stop()
+    for thread in threads:
+        thread.join()
+    connection.close()
 
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM stops; so does Ctrl-C, the second of which ends the process as it always does."""
+    """SIGTERM or Ctrl-C stops; the second of either ends the process at once, as it always does.
+
+    Nothing is lost with it: what is not acknowledged the broker delivers again, and who granted
+    an attempt sees that its worker has gone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before: dict[signal.Signals, Any] = {}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # Not here: a handler runs between two instructions of a thread that may hold a lock.
         threading.Thread(target=stop, name="headway-worker stop", daemon=True).start()
 
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, on_signal) for number in signals}
+    for number in signals:
+        before[number] = signal.signal(number, on_signal)
     try:
         yield
     finally:
@@ -107,3 +149,10 @@ def _positive(text: str) -> int:
     if not 1 <= number <= 1000:
         raise argparse.ArgumentTypeError("1 to 1000")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("a number of seconds")
+    return seconds

@@ -1,6 +1,7 @@
-"""One delivery in a worker's hands: what is known of it, and what has become of it."""
+"""What a worker has in its hands: what is known of a delivery, and what has become of it."""
 
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ PATIENCE_S = 60.0  # for an answer, where the step message names no deadline
 LONGEST_PATIENCE_S = 86_400.0
 UNCONFIRMED = 1_000  # messages of one step; then the step waits for the broker
 CONFIRM_S = 30.0
+LATER = 10_000  # steps that are answered after process has ended; the oldest are forgotten
 
 
 class StepInHand:
@@ -85,3 +87,34 @@ class StepInHand:
         until = clocks.monotonic() + CONFIRM_S
         while self._unconfirmed:
             wait_confirmed(self._unconfirmed.popleft(), until)
+
+
+class Steps:
+    """One worker's steps: the one in hand, and those that are answered later. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.in_hand: StepInHand | None = None
+        self._lock = threading.Lock()
+        self._later: OrderedDict[tuple[str | None, str | None], StepInHand] = OrderedDict()
+
+    def of(self, run: str | None, reply_to: str | None) -> StepInHand | None:
+        """The step that something is sent for: the one in hand, or one that is answered later."""
+        step = self.in_hand
+        if step is not None and run in (step.run, None):
+            return step
+        return self._later.get((run, reply_to)) or step
+
+    def answer_later(self, step: StepInHand) -> None:
+        with self._lock:
+            self._later[step.run, step.reply_to] = step
+            if len(self._later) > LATER:
+                self._later.popitem(last=False)
+
+    def is_for_later(self, step: StepInHand) -> bool:
+        with self._lock:
+            return self._later.get((step.run, step.reply_to)) is step
+
+    def answered(self, step: StepInHand) -> bool:
+        """Whether it was to be answered later, which it has been now."""
+        with self._lock:
+            return self._later.pop((step.run, step.reply_to), None) is not None

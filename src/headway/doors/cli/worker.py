@@ -25,12 +25,17 @@ Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost""
     "--concurrency", type=click.IntRange(1, 1000), default=1, metavar="N",
     help="Steps at once, each with a worker object of its own.  [default: 1]",
 )  # fmt: skip
+@click.option(
+    "--stop-limit", type=click.FloatRange(0), metavar="S",
+    help="Seconds that a step in hand has when told to stop.  [default: 60]",
+)  # fmt: skip
 @click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
 @options.debug
 def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> int:
     """Serve the worker class TARGET until told to stop (Ctrl-C, SIGTERM).
 
-    TARGET is FILE.py:Class or package.module:Class.
+    TARGET is FILE.py:Class, package.module:Class, or the name of a stock worker: noop, sleep,
+    shell, httprequest, notify, output.
     """
     import sys
 
@@ -40,7 +45,8 @@ def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> i
         raise Mistyped(NOWHERE.format(target=target))
     worker_class = loaded_worker(target)
 
-    from headway.runtime.worker import app_logger, read_config
+    from headway.runtime.worker_config import read_config
+    from headway.runtime.worker_log import process_logger
     from headway.runtime.worker_runner import serve
 
     stream = sys.stdout if arguments["log_stdout"] else sys.stderr
@@ -48,7 +54,8 @@ def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> i
         worker_class,
         read_config(mq) if mq else bus,
         arguments["worker_config"],
-        app_logger(worker_class.__name__, stream),
+        process_logger(worker_class.__name__, stream),
         arguments["concurrency"],
+        arguments["stop_limit"],
     )
     return exits.DONE

@@ -1,0 +1,88 @@
+"""Every limit and time that is not a job's own: where it is written, and what it limits.
+
+The page docs/reference/limits.md and what ``headway doctor`` prints are made of this table.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from headway.errors import Unavailable
+
+
+class Limit(NamedTuple):
+    """One number in the code."""
+
+    area: str
+    says: str  # what it limits
+    where: str  # module below headway, and name
+    unit: str  # "" for a bare number
+
+
+# A row a limit: what it limits, where it is written, in which unit.
+# fmt: off
+_TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "Runs": (
+        ("how long a job that passed at once may wait to be written", "runtime.journal.LONGEST_WAIT_US", "µs"),
+        ("and how many of them", "runtime.journal.MOST_ROWS", "rows"),
+        ("how often an owner says that it lives", "runtime.journal.BEAT_US", "µs"),
+        ("an owner on another machine not heard of for so long is taken for dead", "runtime.ownership.LEASE_S", "s"),
+        ("how often an owner looks for requests", "runtime.runner.LOOK_S", "s"),
+        ("how long what runs is waited for once a run is stopped", "runtime.runner.STOP_GRACE_S", "s"),
+        ("how long `cancel` and `settle` wait for the owner's answer", "runtime.asking.ANSWER_S", "s"),
+        ("the longest delay that `BACKOFF` makes", "jobs.schedule.LONGEST_BACKOFF_S", "s"),
+    ),
+    "Tries": (
+        ("how long past its deadline code in a thread may take to notice, before it is overdue", "adapters.threads.OVERDUE_GRACE_S", "s"),
+        ("between TERM and KILL for a child process past its deadline", "adapters.child.HARD_GRACE_S", "s"),
+        ("between TERM and KILL for a command past its deadline", "adapters.commands.LATE_GRACE_S", "s"),
+        ("between TERM and KILL for a command of a run that is stopped", "adapters.groups.GRACE_S", "s"),
+        ("the longest line of output; the rest is cut off", "adapters.lines.LONGEST_LINE", "characters"),
+        ("the result of a child process that JSON cannot carry is shown up to", "jobs.outcomes.LONGEST_REPR", "characters"),
+    ),
+    "Stores": (
+        ("how long to wait for another writer of an SQLite file", "adapters.sqlite.BUSY_S", "s"),
+        ("how long to wait for a PostgreSQL server to accept", "adapters.postgres.CONNECT_S", "s"),
+        ("the longest statement there", "adapters.postgres.STATEMENT_S", "s"),
+        ("the longest wait for a lock there", "adapters.postgres.LOCK_S", "s"),
+    ),
+    "Bus and workers": (
+        ("the largest message, checked before it is read", "wire.strict_json.LIMIT_BYTES", "bytes"),
+        ("the heartbeat asked of a broker", "adapters.bus_address.HEARTBEAT_S", "s"),
+        ("a claim that is not answered is asked again after", "runtime.worker_connection.ASK_AGAIN_S", "s"),
+        ("how long a step in hand is waited for when a worker is told to leave", "runtime.worker_config.STOP_LIMIT_S", "s"),
+    ),
+}
+# fmt: on
+LIMITS = tuple(Limit(area, *row) for area, rows in _TABLE.items() for row in rows)
+
+
+def value_of(limit: Limit) -> float:
+    """What the code holds. Raises: Unavailable where an extra that it belongs to is missing."""
+    module, _, name = limit.where.rpartition(".")
+    value = getattr(importlib.import_module(f"headway.{module}"), name)
+    assert isinstance(value, (int, float))
+    return value
+
+
+def in_force(other: Mapping[str, float], unused: tuple[str, ...] = ()) -> list[tuple[Limit, float]]:
+    """The limits that hold, with their values.
+
+    ``other``: those set from outside, by where they are written. ``unused``: how the names of
+    modules begin that are not used. Left out are also those of extras that are not installed.
+    """
+    found = []
+    for limit in LIMITS:
+        if limit.where.startswith(unused):
+            continue
+        try:
+            found.append((limit, other.get(limit.where, value_of(limit))))
+        except Unavailable:
+            pass
+    return found
+
+
+def shown(limit: Limit, value: float) -> str:
+    """A value with its unit: 1,048,576 bytes."""
+    number = f"{value:,g}" if value % 1 else f"{value:,.0f}"
+    return f"{number} {limit.unit}".rstrip()
