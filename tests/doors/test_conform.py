@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ import pytest
 from pika.exceptions import ChannelClosedByBroker
 
 from headway.adapters.bus_address import RabbitAddress, parse_bus_url
+from headway.adapters.groups import end_watch
 from headway.adapters.rabbitmq.upkeep import Upkeep
 from headway.conformance.findings import NAMES
 from headway.errors import Conflict, Rejected
@@ -272,3 +275,26 @@ def test_a_queue_that_was_made_for_the_visit_goes_with_it(rabbitmq: RabbitMQ) ->
         pytest.raises(ChannelClosedByBroker, match="NOT_FOUND"),
     ):
         connection.channel().queue_declare("worker.plain", passive=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_worker_does_not_outlive_the_visit(
+    number: signal.Signals, place: Place, rabbitmq: RabbitMQ
+) -> None:
+    if number == signal.SIGKILL and shutil.which("setpriv") is None:
+        pytest.skip("only where util-linux has setpriv")
+    told = place.signal("pid")
+    program = f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    visit = place.begin(
+        "conform", "plain:Ok", "--bus", rabbitmq.url, "--", sys.executable, "-c", program
+    )
+    try:
+        worker = end_watch(int(told.read_text()))
+        assert worker is not None
+        visit.send_signal(number)
+        ended, _, _ = select.select([worker], [], [], DEADLINE_S)
+        os.close(worker)
+        assert ended
+    finally:
+        visit.kill()
+        visit.communicate()

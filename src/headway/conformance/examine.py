@@ -60,6 +60,8 @@ def examine(
 def _tried(visit: Visit, name: str) -> Finding:
     if name in NEED_VALID_STEP and "valid-step" in visit.cannot:
         return not_tried(name, "it cannot do a valid step yet")
+    if name != "redelivery" and not visit.make_ready():  # that one starts it itself
+        return fault(name, "it did not start again", "see that it can be started at any time")
     finding = TRIALS[name](visit)
     if finding.verdict not in (Verdict.OK, Verdict.NOT_USED):
         visit.cannot.add(name)

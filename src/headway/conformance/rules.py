@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from headway.adapters.traffic import ChannelRefused, Consuming, Delivered, Sent, Settled
+from headway.adapters.traffic import ChannelRefused, Closed, Consuming, Delivered, Sent, Settled
 from headway.conformance.desk import Step, response_of
 from headway.conformance.findings import Finding, fault, not_tried, not_used, ok
 from headway.conformance.log import Answered, Log, Overheard
@@ -99,11 +99,7 @@ def reply_address(log: Log, steps: Sequence[Step], *, tapped: bool) -> Finding:
 def one_answer(log: Log, steps: Sequence[Step]) -> Finding:
     found = answers(log, steps)
     for step in steps:
-        said = [
-            response.status
-            for one, delivery in found
-            if one is step and (response := response_of(delivery)) is not None
-        ]
+        said = _statuses(log, step)
         if wrong := _wrong_order(said):
             return fault(
                 "one-answer",
@@ -112,6 +108,23 @@ def one_answer(log: Log, steps: Sequence[Step]) -> Finding:
                 " and nothing more",
             )
     return ok("one-answer", f"{len(steps)} steps") if found else _nothing("one-answer")
+
+
+def _statuses(log: Log, step: Step) -> list[str]:
+    """What a step was answered with. The same once more is none: where a connection was lost
+    before its confirmation, an answer is rightly sent again."""
+    lost = [one.at for one in log.all(Closed)]
+    heard: dict[bytes, float] = {}
+    said = []
+    for one in log.all(Answered):
+        response = response_of(one.delivery) if one.delivery.queue == step.replies else None
+        if response is None:
+            continue
+        body = one.delivery.message.body
+        before = heard.setdefault(body, one.at)
+        if before == one.at or not any(before <= at <= one.at for at in lost):
+            said.append(response.status)
+    return said
 
 
 def _wrong_order(said: Sequence[str]) -> str:

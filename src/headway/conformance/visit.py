@@ -176,18 +176,18 @@ class Visit:
         self.log.until(lambda: self.serving is not None or self.has_ended, START_S)
         return self.serving is not None
 
+    def make_ready(self) -> bool:
+        """Before a trial: whether the worker runs, started anew if need be."""
+        return self.program is None or self.program.lives or self.start()
+
     def clean(self) -> None:
-        """After a trial: what is not well is started anew, so that the next one is not its heir."""
+        """After a trial: what is not well is ended, so that the next one is not its heir."""
         if self.program is None:
             return
         if not (self.program.lives and self.serving and self._all_over() and self._all_settled()):
-            self.restart()
+            self.end()
+            self.upkeep.empty(self.queue)
         self.fresh.clear()
-
-    def restart(self) -> None:
-        self.end()
-        self.upkeep.empty(self.queue)
-        self.start()
 
     def end(self) -> None:
         """End the process, and see that the broker has noticed. Raises: Unavailable."""

@@ -1,5 +1,6 @@
 """headway conform COMMAND:SUBCOMMAND -- PROGRAM..."""
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,12 +61,17 @@ def command(
             raise Mistyped(f"there is no check {name!r}: there are {', '.join(NAMES)}")
     if step is None:
         raise Mistyped("name a step that the worker completes: headway conform frob:Ok …")
+    signal.signal(signal.SIGTERM, _terminated)
     report = _examined(step, program, arguments)
     if as_json:
         _print_json(report, program)
     else:
         _print(report, len(CHECKS))
     return exits.DONE if report.conforms else exits.FAILED
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(exits.TERMINATED)  # on the way out, the worker is ended
 
 
 def _list(as_plain: bool) -> None:
