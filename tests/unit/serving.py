@@ -14,6 +14,7 @@ from headway.adapters.memory_bus import MemoryBus
 from headway.ports.bus import (
     Binding,
     Bus,
+    Consumer,
     Delivery,
     Exchange,
     Message,
@@ -62,6 +63,7 @@ class Desk:
         self.log = Log()
         self.connections: list[WorkerConnection] = []
         self._heard: dict[str, queue.SimpleQueue[Delivery]] = {}
+        self._consumers: dict[str, Consumer] = {}
         self.bus.declare(Exchange(names.EXCHANGE))
         self.listen(REPLIES)
         self.listen(CLAIMS)
@@ -80,8 +82,12 @@ class Desk:
             self.bus.settle(delivery, Settlement.ACK)
             heard.put(delivery)
 
-        self.bus.consume(queue_name, take, prefetch=100, inline=True)
+        self._consumers[name] = self.bus.consume(queue_name, take, prefetch=100, inline=True)
         self._heard[name] = heard
+
+    def unlisten(self, name: str) -> None:
+        """Leave what comes there to somebody else."""
+        self._consumers.pop(name).cancel()
 
     def next(self, name: str = REPLIES) -> Delivery:
         return self._heard[name].get(timeout=DEADLINE_S)

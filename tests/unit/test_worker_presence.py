@@ -86,6 +86,12 @@ def test_a_step_is_told_of_while_it_is_worked_on(at: Desk) -> None:
     )
 
 
+def test_a_step_that_begins_before_its_queue_is_known_to_be_served_is_told_of(at: Desk) -> None:
+    with announcing(at.broker) as announcer, announcer.working(FROB, step("run-1", None, {})):
+        announcer.serving(FROB, "FrobWorker")
+        assert [one.run for one in said(at).doing] == ["run-1"]
+
+
 @pytest.mark.parametrize(
     "body", [[], {}, {"parameters": []}, {"parameters": {"command": 3, "subcommand": None}}]
 )

@@ -24,6 +24,7 @@ from headway.releases.document import (
     Problem,
     Unreadable,
     below,
+    empty,
     flaw_of,
     too_deep,
     too_many,
@@ -39,40 +40,84 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# An exponent has a sign, as every program writes it in JSON: commit 1234e56 is no number.
 _NUMBER = re.compile(
-    r"[-+]?(?:(?P<whole>0|[1-9][0-9]*)|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)",
+    r"(?P<whole>[-+]?(?:0|[1-9][0-9]*))"
+    r"|(?:[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+][0-9]+)?",
     re.ASCII,
 )
 _NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
-# How PyYAML's words begin, and ours.
-_SAID = {
-    "found character '\\t' that cannot start any token": (
+
+class _Said(NamedTuple):
+    """What PyYAML's words begin with, and ours."""
+
+    theirs: str
+    what: str
+    remedy: str
+    where_it_began: bool = False  # rather than where it was noticed
+
+
+_SAID = (
+    _Said(
+        "found character '\\t' that cannot start any token",
         "a tab stands where YAML takes blanks only",
         "Indent with blanks",
     ),
-    "mapping values are not allowed here": (
+    _Said(
+        "found character",
+        "no text begins with this character unless it is in quotes",
+        "Put the text in quotes",
+    ),
+    _Said(
+        "found unknown escape character",
+        "a \\ stands before a character that it does not go with",
+        "Write \\\\ for a \\, or put the text in single quotes",
+    ),
+    _Said(
+        "found unexpected end of stream",
+        "a text in quotes begins here and has no end",
+        "End it with the quote that it begins with",
+        where_it_began=True,
+    ),
+    _Said(
+        "mapping values are not allowed here",
         "a colon makes a key of this where none may stand",
         "Put the text in quotes, or see to the indentation",
     ),
-    "found unexpected end of stream": (
-        "a text in quotes has no end",
-        "End it with the quote that it begins with",
-    ),
-    "could not find expected ':'": (
+    _Said(
+        "could not find expected ':'",
         "this line is no key: the colon is missing",
         "Write key: value, or put a text of several lines in quotes",
+        where_it_began=True,
     ),
-    "expected <block end>": (
-        "this does not stand in line with what it belongs to",
-        "Indent it as deep as its neighbours",
+    _Said(
+        "expected <block end>",
+        "this belongs to nothing that stands before it",
+        "Indent it as deep as its neighbours, or put the whole text in quotes",
     ),
-    "expected ',' or": (
+    _Said(
+        "expected ',' or",
         "a comma or the closing bracket is missing",
         "Write it here, or before this",
     ),
-}
+    _Said(
+        "expected '<document start>'",
+        "this belongs to nothing that stands before it",
+        "Take it out, or see to the indentation of what stands before it",
+    ),
+    _Said(
+        "sequence entries are not allowed here",
+        "a list begins where none may stand",
+        "Begin it on a line of its own",
+    ),
+    _Said(
+        "expected the node content",
+        "a value is missing here",
+        "Write one, or take out what needs it",
+    ),
+)
 
 
 def read_yaml(text: str) -> tuple[Located, list[Problem]]:
@@ -122,7 +167,7 @@ class _Reading:
         self._next()  # the beginning of the stream
         first = self._next()
         if isinstance(first, events.StreamEndEvent):
-            raise Unreadable(Problem(Position(1, 1), WHOLE, "is empty", "Write a playbook into it"))
+            raise Unreadable(empty())
         root = self._value(self._next(), WHOLE, 0)
         self._next()  # the end of the document
         another = self._next()
@@ -269,16 +314,19 @@ def _refused_character(text: str, error: ReaderError) -> Unreadable:
     at = Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
     number = ord(text[error.position])
     what = f"holds the character U+{number:04X}, which YAML does not"
-    remedy = f'Take it out, or write it as an escape in double quotes: "\\u{number:04x}"'
+    remedy = "Take it out"
+    if number:
+        remedy += f', or write it as an escape in double quotes: "\\u{number:04x}"'
     return Unreadable(Problem(at, WHOLE, what, remedy))
 
 
 def _in_our_words(error: MarkedYAMLError) -> Unreadable:
-    mark = error.problem_mark or error.context_mark
-    at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
     said = error.problem or "something is missing"
-    what, remedy = next(
-        (ours for theirs, ours in _SAID.items() if said.startswith(theirs)),
-        (f"is not YAML here: {said}", "Look at this line and the one above it"),
+    ours = next(
+        (one for one in _SAID if said.startswith(one.theirs)),
+        _Said(said, f"is not YAML here: {said}", "Look at this line and the one above it"),
     )
-    return Unreadable(Problem(at, WHOLE, what, remedy))
+    noticed, began = error.problem_mark, error.context_mark
+    mark = (began or noticed) if ours.where_it_began else (noticed or began)
+    at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+    return Unreadable(Problem(at, WHOLE, ours.what, ours.remedy))

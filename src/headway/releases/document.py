@@ -132,6 +132,10 @@ def flaw_of(text: str) -> str | None:
     return None
 
 
+def empty() -> Problem:
+    return Problem(Position(1, 1), WHOLE, "is empty", "Write a playbook into it")
+
+
 def too_large() -> Problem:
     return Problem(
         Position(1, 1),

@@ -20,6 +20,7 @@ from headway.releases.document import (
     Unreadable,
     below,
     clipped,
+    empty,
     flaw_of,
     too_deep,
     too_many,
@@ -38,6 +39,8 @@ _WORDS = {"null": None, "true": True, "false": False}
 def read_json(text: str) -> tuple[Located, list[Problem]]:
     """Raises: Unreadable for what is not JSON, or over the limits."""
     reading = _Reading(text)
+    if not text.strip():
+        raise Unreadable(empty())
     root = reading.value(WHOLE, 0)
     reading.end()
     return root, reading.problems

@@ -105,10 +105,10 @@ def _input(field: Field) -> Input:
         INPUT_KEYS, "an input", "Write its name, or an object with the key name",
         [("name", "Write name: and the name to give it by")],
     )  # fmt: skip
-    # Even where the flag is written wrongly: a value too many is not to be shown.
-    secret = "secret" in found and (
-        found["secret"].flag() or found["secret"].located.value is not False
-    )
+    secret = found["secret"].flag() if "secret" in found else False
+    if "secret" in found and found["secret"].located.value is not secret:
+        # Nobody knows whether they may be shown.
+        found = {key: one for key, one in found.items() if key not in ("default", "choices")}
     type_ = (found["type"].one_of(TYPES) if "type" in found else None) or "text"
     if secret and type_ != "text":
         found["type"].wrong(f"is {type_}, but secrets are texts", "Write text, or leave type out")
@@ -128,7 +128,8 @@ def _input(field: Field) -> Input:
 def _input_name(field: Field) -> str:
     name = field.text()
     if name.strip() and not (name.isidentifier() and name.isascii()):
-        field.wrong(f"is {shown(name)}", "Write letters, digits and _, no digit first")
+        what = f"{shown(name)} is no name for an input"
+        field.wrong(what, "Write letters, digits and _, no digit first")
     return name
 
 

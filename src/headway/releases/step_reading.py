@@ -33,10 +33,12 @@ def step_of(field: Field, *, part: str = "") -> Step:
     value = field.located.value
     if isinstance(value, str):
         return Step(*_name(field, value))
+    if not isinstance(value, dict):
+        field.mistyped("a step", _STEP)
+        return Step(*_NOTHING)
     found = field.members(_STEP)
     if not found:
-        if isinstance(value, dict) and not value:
-            field.wrong("is empty", _STEP)
+        field.wrong("is empty", _STEP)
         return Step(*_NOTHING)
     if len(found) > 1:
         _several_keys(field, list(found))
@@ -83,15 +85,19 @@ def _meant(text: str, value: Any) -> str:
     """What somebody meant who wrote ``text``, and ``value`` after a colon, if there was one."""
     if text.startswith(f"{PYTHON}:"):
         return "Write python: package.module:JobClass, with a blank after the first colon"
-    guesses = [text.replace("::", ":", 1), text.replace(".", ":", 1), text.replace(" ", "")]
+    guesses = {
+        text.replace("::", ":", 1): "",
+        text.replace(".", ":", 1): "",
+        text.replace(" ", ""): ", with no blank in it",
+    }
     if isinstance(value, str):
-        guesses.insert(0, f"{text}:{value}")
-    for guess in guesses:
+        guesses = {f"{text}:{value}": ", with no blank after the colon"}
+    for guess, how in guesses.items():
         try:
             parse_step(guess)
         except WireError:
             continue
-        return f"Write {guess}, with no blank in it"
+        return f"Write {guess}{how}"
     return "Write command:Subcommand, both of letters, digits, _ and -"
 
 
@@ -113,7 +119,7 @@ def _python_step(field: Field, part: str) -> Step:
         return Step(*_NOTHING)
     module, _, job = value.partition(":")
     if not all(word.isidentifier() for word in (*module.split("."), *job.split("."))):
-        field.wrong(f"is {clipped(value)!r}", "Write package.module:JobClass")
+        field.wrong(f"{clipped(value)!r} is no job class", "Write package.module:JobClass")
     return Step(PYTHON, job.rpartition(".")[2], python=value)
 
 

@@ -9,6 +9,7 @@ from headway.adapters.dispatching import (
     Dispatcher,
     GivenBack,
     Heard,
+    Undelivered,
 )
 from headway.ports.bus import Bus, Confirmation
 from headway.releases.holders import LOST_AFTER_S
@@ -72,9 +73,14 @@ class SentStep:
         self.confirmation.wait(CONFIRM_S)
 
     def heard(self) -> Iterator[Heard]:
-        """What comes, as it comes, up to the final answer or the return of the attempt."""
+        """What comes, as it comes, up to the final answer or the return of the attempt.
+
+        Raises: as ``wait_until_taken``, when the step was not.
+        """
         while True:
             news = self._heard.get()
+            if isinstance(news, Undelivered):
+                raise news.error
             yield news
             match news:
                 case GivenBack():

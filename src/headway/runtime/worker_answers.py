@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from itertools import count
 from typing import NamedTuple
 
 from headway.errors import HeadwayError
@@ -16,6 +17,7 @@ CONFIRM_S = 15.0
 
 
 class _Answer(NamedTuple):
+    number: int  # in the order of sending
     message: Message
     until: float  # monotonic
 
@@ -27,6 +29,7 @@ class Answers:
         self._bus = bus
         self._changed = threading.Condition()
         self._kept: dict[str, deque[_Answer]] = {}
+        self._numbers = count(1)
         self._thread: threading.Thread | None = None
         self._closing_at: float | None = None
         self._is_connected_anew = False
@@ -37,7 +40,7 @@ class Answers:
 
         Returns None when others wait for the same queue, behind which it has to stay.
         """
-        answer = _Answer(message, clocks.monotonic() + patience_s)
+        answer = _Answer(next(self._numbers), message, clocks.monotonic() + patience_s)
         with self._changed:
             if queue in self._kept:
                 self._keep(queue, answer)
@@ -77,7 +80,9 @@ class Answers:
             self._lose(oldest, self._kept[oldest].popleft(), "too many answers are kept")
             if not self._kept[oldest]:
                 del self._kept[oldest]
-        self._kept.setdefault(queue, deque()).append(answer)
+        # What was sent first fails last, if the connection is lost between the two.
+        answers = self._kept.setdefault(queue, deque())
+        answers.insert(sum(one.number < answer.number for one in answers), answer)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._send_kept, name="headway-worker answers", daemon=True
@@ -127,8 +132,8 @@ class Answers:
                 if clocks.monotonic() < answer.until:
                     return
             with self._changed:
-                if answers and answers[0] is answer:
-                    answers.popleft()
+                if answer in answers:
+                    answers.remove(answer)
                 if why is not None:
                     self._lose(queue, answer, str(why))
 

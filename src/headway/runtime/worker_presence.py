@@ -39,7 +39,6 @@ class _Served:
         self.since_us = clocks.now_us()
         self.serving = 0
         self.leaving = 0
-        self.doing: dict[int, StepUnderWay] = {}
 
     @property
     def state(self) -> str:
@@ -64,8 +63,11 @@ class Announcer:
         self._interval_s = interval_s
         self._changes_s = changes_s
         self._host = socket.gethostname()
-        self._lock = threading.Condition()
+        self._lock = threading.Condition(threading.Lock())
         self._served: dict[str, _Served] = {}  # by queue
+        # Steps, and since when, by queue and tag. Kept by itself: a first step may begin before
+        # it is known here that its queue is served.
+        self._doing: dict[str, dict[int, tuple[StepInHand, int]]] = {}
         self._changed: set[str] = set()  # queues
         self._refused = False  # on this connection
         self._closed = False
@@ -74,6 +76,7 @@ class Announcer:
         self._number = 0
         self._sent: list[Confirmation] = []
         self._sent_at = float("-inf")
+        bus.listen(self._on_news)
 
     # What happens
 
@@ -85,7 +88,6 @@ class Announcer:
             served = self._served.setdefault(queue.name, _Served(queue, kind))
             served.serving += 1
             if self._thread is None:
-                self._bus.listen(self._on_news)
                 self._thread = threading.Thread(
                     target=self._run, name="headway-worker presence", daemon=True
                 )
@@ -110,28 +112,17 @@ class Announcer:
 
     @contextmanager
     def working(self, queue: Queue, step: "StepInHand") -> Iterator[None]:
-        """A step is worked on."""
-        parameters = step.body.get("parameters") if isinstance(step.body, dict) else None
-        known = parameters if isinstance(parameters, dict) else {}
-        under_way = StepUnderWay(
-            since_us=clocks.now_us(),
-            run=_id(step.run),
-            attempt=_id(step.attempt),
-            command=_id(known.get("command")),
-            subcommand=_id(known.get("subcommand")),
-        )
+        """A step is worked on. Cheap: there may be thousands of them a second."""
+        since_us = clocks.now_us()
         with self._lock:
-            served = self._served.get(queue.name)
-            if served is not None:
-                served.doing[step.tag] = under_way
-                self._note(queue.name)
+            self._doing.setdefault(queue.name, {})[step.tag] = (step, since_us)
+            self._note(queue.name)
         try:
             yield
         finally:
             with self._lock:
-                if served is not None:
-                    del served.doing[step.tag]
-                    self._note(queue.name)
+                del self._doing[queue.name][step.tag]
+                self._note(queue.name)
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Say the last, and no more. Again does nothing."""
@@ -194,6 +185,7 @@ class Announcer:
 
     def _presence(self, served: _Served) -> Presence:
         self._number += 1
+        doing = self._doing.get(served.queue.name, {}).values()
         return Presence(
             worker=self._worker,
             command=served.queue.name.removeprefix(names.worker_key(""))[:_LONGEST_ID],
@@ -208,7 +200,7 @@ class Announcer:
             interval_s=max(1, round(self._interval_s)),
             number=self._number,
             concurrency=served.serving + served.leaving,
-            doing=list(served.doing.values()),
+            doing=[_under_way(step, since_us) for step, since_us in doing],
         )
 
     def _tell(self, told: list[Presence]) -> None:
@@ -228,6 +220,18 @@ class Announcer:
             first, self._refused = not self._refused, True
         if first:
             _LOG.warning("we cannot say that we are there: %s", known.error)
+
+
+def _under_way(step: "StepInHand", since_us: int) -> StepUnderWay:
+    parameters = step.body.get("parameters") if isinstance(step.body, dict) else None
+    known = parameters if isinstance(parameters, dict) else {}
+    return StepUnderWay(
+        since_us=since_us,
+        run=_id(step.run),
+        attempt=_id(step.attempt),
+        command=_id(known.get("command")),
+        subcommand=_id(known.get("subcommand")),
+    )
 
 
 def _id(value: Any) -> str:

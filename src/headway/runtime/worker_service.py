@@ -17,7 +17,7 @@ import time
 from typing import Any, Protocol
 
 from headway.errors import WireError
-from headway.ports.bus import Consumer, Delivery, Queue, Settlement
+from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_config import STOP_LIMIT_S
@@ -69,6 +69,7 @@ class WorkerService:
         self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
         self._lock = threading.Lock()
+        self._unsure: tuple[Binding, ...] = ()  # of which we have said so
 
     # From start to stop
 
@@ -77,7 +78,9 @@ class WorkerService:
         self.connection.open()
         bus = self.connection.bus
         (declared,) = self.connection.insist(lambda: bus.declare(self.queue), self._is_stopping)
-        for binding in declared.unsure:
+        unsure = [binding for binding in declared.unsure if binding not in self._unsure]
+        self._unsure = declared.unsure
+        for binding in unsure:
             self._log.warning(
                 "we may not bind queue %s with key %s: see that the administrator has done it",
                 self.queue.name,

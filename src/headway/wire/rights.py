@@ -112,9 +112,10 @@ OUTPUT = Component(
     "output",
     "writes the output of steps down",
     (
-        DeclaresQueue("output"),
-        Binds("output", names.EXCHANGE, names.OUTPUT),
-        Consumes("output"),
+        DeclaresQueue(names.worker_key(names.OUTPUT)),
+        Binds(names.worker_key(names.OUTPUT), names.EXCHANGE, names.OUTPUT),
+        Consumes(names.worker_key(names.OUTPUT)),
+        Publishes(names.EXCHANGE, names.PRESENCE),
         Publishes("", names.DEAD),
     ),
     (DeclaresExchange(names.EXCHANGE), DeclaresQueue(names.DEAD)),

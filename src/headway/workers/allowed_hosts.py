@@ -69,7 +69,8 @@ def place_of(url: str) -> Place:
     if "@" in parts.netloc:
         raise StepFailed("the URL names a user: that is not sent; leave out what stands before @")
     host = _host(parts.hostname or "")
-    if not _is_address(host) and not _NAME.fullmatch(host):
+    bracketed = parts.netloc.startswith("[")
+    if not (_is_address(host) if bracketed else _is_address(host) or _NAME.fullmatch(host)):
         raise StepFailed(
             f"the URL's host {host[:80]!r} is neither a name (in ASCII) nor an address in its"
             " usual form"
@@ -144,7 +145,7 @@ def _allowed_host(pattern: str, keys: Keys) -> AllowedHost:
         try:
             networks.append(ip_network(text))
         except ValueError as error:
-            raise keys.error(f"{keys.place}'s 'addresses' has {text!r}: {error}") from None
+            raise keys.error(f"'addresses' of {keys.place} has {text!r}: {error}") from None
     ports = keys.anything("ports") if "ports" in keys else []
     if not isinstance(ports, list) or not all(
         isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536 for port in ports

@@ -96,6 +96,6 @@ def command_parameter(name: str, keys: Keys) -> Parameter:
         try:
             made = replace(made, default=made.checked(keys.anything("default")))
         except _Unfit as error:
-            raise keys.error(f"{keys.place}'s 'default' {error}") from None
+            raise keys.error(f"'default' of {keys.place} {error}") from None
     keys.none_left(passed=("default",))
     return made

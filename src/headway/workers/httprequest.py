@@ -71,7 +71,7 @@ def _content(keys: Keys) -> bytes:
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
         raise StepFailed(
-            f"{keys.place}'s 'content' is not base64, which 'b64encoded' says"
+            f"'content' of {keys.place} is not base64, which 'b64encoded' says"
         ) from None
 
 

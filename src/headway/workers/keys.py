@@ -104,7 +104,7 @@ class Keys:
         value = self._value(key, default, wanted)
         if not isinstance(value, Mapping):
             raise self.wrong(key, wanted)
-        return Keys(value, f"{self.place}'s {key!r}", self.error)
+        return Keys(value, f"{key!r} of {self.place}", self.error)
 
     def sections(self) -> Iterator[tuple[str, "Keys"]]:
         """Each key of the object, whose value must be an object."""
@@ -125,7 +125,7 @@ class Keys:
 
     def wrong(self, key: str, wanted: str, *, secret: bool = False) -> Exception:
         is_ = "" if secret else f" is {_shown(self.values.get(key))}: it"
-        return self.error(f"{self.place}'s {key!r}{is_} must be {wanted}")
+        return self.error(f"{key!r} of {self.place}{is_} must be {wanted}")
 
     def _value(self, key: str, default: Any, wanted: str) -> Any:
         self._read.add(key)
@@ -137,7 +137,7 @@ class Keys:
 
 
 #: Of any worker's configuration: what the worker library reads.
-LIBRARY_KEYS = ("queue", "bindings", "OUTPUT_LEVEL")
+LIBRARY_KEYS = ("queue", "bindings", "OUTPUT_LEVEL", "STOP_LIMIT_S")
 
 
 def configuration(values: Mapping[str, Any], file: str | None) -> Keys:

@@ -100,24 +100,24 @@ def _check_places(keys: Keys, argv: Sequence[str], parameters: Mapping[str, Para
             if name is None:
                 if mark[0] in "{}":
                     raise keys.error(
-                        f"{keys.place}'s 'argv' has {word!r}: write {{{{ or }}}} for a brace"
+                        f"'argv' of {keys.place} has {word!r}: write {{{{ or }}}} for a brace"
                     )
                 continue
             used.add(name)
             known = parameters.get(name)
             if known is None and name != "host":
                 raise keys.error(
-                    f"{keys.place}'s 'argv' has {mark[0]}: there is no such parameter;"
+                    f"'argv' of {keys.place} has {mark[0]}: there is no such parameter;"
                     f" declare it under 'parameters', or write {{{{{name}}}}} for the text itself"
                 )
             if many != (known is not None and known.is_list) or (many and mark[0] != word):
                 raise keys.error(
-                    f"{keys.place}'s 'argv' has {word!r}: a list is written {{{name}...}}, a word"
+                    f"'argv' of {keys.place} has {word!r}: a list is written {{{name}...}}, a word"
                     f" of its own, and anything else {{{name}}}"
                 )
     if idle := [name for name in parameters if name not in used]:
         raise keys.error(
-            f"{keys.place}'s 'argv' has no place for the parameter {idle[0]!r}: remove"
+            f"'argv' of {keys.place} has no place for the parameter {idle[0]!r}: remove"
             f" it, or write {{{idle[0]}}} where it belongs"
         )
 

@@ -81,7 +81,7 @@ def _notice(keys: Keys) -> Notice:
     for target in targets:
         if not re.fullmatch(ADDRESS, target):
             raise StepFailed(
-                f"{keys.place}'s 'target' has {target[:80]!r}, which is no mail address (in ASCII)"
+                f"'target' of {keys.place} has {target[:80]!r}, which is no mail address (in ASCII)"
             )
     # A subject is one line.
     return Notice(" ".join(slug.split())[:SLUG_LONGEST], message, targets)

@@ -56,7 +56,7 @@ class OutputWorker(Worker):
                 rows = OutputRows(open_store(store))
             except HeadwayError as error:
                 self._close()
-                raise DefinitionError(f"{keys.place}'s 'store' cannot be used: {error}") from error
+                raise DefinitionError(f"'store' of {keys.place} cannot be used: {error}") from error
             self.keepers.append(Counted(rows, "the store", self._complain))
 
     def process(

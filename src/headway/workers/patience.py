@@ -7,7 +7,9 @@ from typing import Any
 from headway.runtime import clocks
 from headway.workers.keys import StepFailed
 
-FINISH_S = 45.0  # less than a worker that is to leave waits for the step in hand
+# How much of the time that a worker waits for the step in hand before it leaves the step may use;
+# the rest is for ending it and for its answer.
+FINISH_SHARE = 0.75
 _LONGEST_S = 366 * 86_400.0
 
 
@@ -15,9 +17,12 @@ class Patience:
     """Of one step. Moments are monotonic."""
 
     def __init__(
-        self, stopping: threading.Event, deadline_us: Any = None, finish_s: float = FINISH_S
+        self, stopping: threading.Event, deadline_us: Any = None, finish_s: float = 0.0
     ) -> None:
-        """``deadline_us``: microseconds of UTC since 1970; anything but a number is no deadline."""
+        """``deadline_us``: microseconds of UTC since 1970; anything but a number is no deadline.
+
+        ``finish_s``: how long it may go on once the worker is to leave.
+        """
         self._stopping = stopping
         self._finish_s = finish_s
         self._stop_at: float | None = None

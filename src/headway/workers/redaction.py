@@ -38,12 +38,12 @@ def redaction(keys: Keys) -> Redaction:
             pattern = re.compile(text)
         except (re.error, RecursionError, OverflowError) as error:
             raise keys.error(
-                f"{keys.place}'s 'redactions' has {text!r}, which is no regular expression of"
+                f"'redactions' of {keys.place} has {text!r}, which is no regular expression of"
                 f" Python's: {error}"
             ) from None
         if pattern.search("") is not None:
             raise keys.error(
-                f"{keys.place}'s 'redactions' has {text!r}, which matches every line: even an"
+                f"'redactions' of {keys.place} has {text!r}, which matches every line: even an"
                 " empty one"
             )
         patterns.append(pattern)

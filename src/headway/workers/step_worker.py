@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from headway.runtime.worker import Worker
-from headway.runtime.worker_config import read_config
+from headway.runtime.worker_config import read_config, stop_limit_s
 from headway.runtime.worker_output import Output
 from headway.wire import names
 from headway.workers.keys import LIBRARY_KEYS, Keys, StepFailed, configuration, parameters
-from headway.workers.patience import FINISH_S, Patience
+from headway.workers.patience import FINISH_SHARE, Patience
 
 # What a step's parameters hold besides its own.
 OWN = ("command", "subcommand", "hosts", "notify", "dynamic")
@@ -57,8 +57,8 @@ class StepWorker(Worker):
 
     #: The subcommands there are; a worker without takes any, or says itself what is wrong.
     subcommands: Sequence[str] = ()
-    #: How long a step may go on once the worker is to leave.
-    finish_s = FINISH_S
+    #: How long a step may go on once the worker is to leave; None: a share of STOP_LIMIT_S.
+    finish_s: float | None = None
 
     def __init__(
         self,
@@ -104,7 +104,10 @@ class StepWorker(Worker):
 
     def _read(self, body: Any, properties: Any) -> Work:
         deadline = (properties.headers or {}).get(names.DEADLINE)
-        patience = Patience(self._service.stopping, deadline, self.finish_s)
+        finish_s = self.finish_s
+        if finish_s is None:
+            finish_s = FINISH_SHARE * stop_limit_s(self._config)
+        patience = Patience(self._service.stopping, deadline, finish_s)
         step = self.step_of(body, patience)
         if self.subcommands and step.subcommand not in self.subcommands:
             raise StepFailed(

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -165,7 +166,7 @@ class RabbitBus:
         if error is not None:
             self.ended(publication, error)
         elif link is None or not link.carry(
-            link.publish, publication, lambda why: self.ended(publication, why)
+            link.publish, publication, partial(self.ended, publication)
         ):
             self.ended(publication, Unavailable(f"not connected to {self.place}"))
         return publication
@@ -353,7 +354,8 @@ class RabbitBus:
             self._error = error
             self._changed.notify_all()
         now = self.monotonic()
-        if failures == 1 or now - self._logged_at >= LOG_AGAIN_S:
+        is_raised = isinstance(error, Refused) and not self._connections  # by ``open``
+        if not is_raised and (failures == 1 or now - self._logged_at >= LOG_AGAIN_S):
             self._logged_at = now
             _LOG.warning("%s; trying again in %.1f s", error, self._again_in_s)
         self.tell(Closed(str(error), self._again_in_s))

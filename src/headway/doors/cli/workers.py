@@ -110,7 +110,7 @@ def _rows(seen: "Seen", now_us: int) -> Iterator[tuple[str, str, str, str, str, 
         printable(", ".join(_commands(seen))),
         printable(one.queue),
         printable(f"{one.kind or '?'}{more}"),
-        printable(f"{one.host or '?'}, pid {one.pid}"),
+        printable(f"{one.host or '?'}, pid {one.pid}" if one.pid else one.host or "?"),
         moment(one.since_us),
         first,
     )
