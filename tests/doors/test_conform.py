@@ -299,6 +299,7 @@ def test_the_worker_does_not_outlive_the_visit(
 ) -> None:
     if number == signal.SIGKILL and shutil.which("setpriv") is None:
         pytest.skip("only where util-linux has setpriv")
+    place.environment["TMPDIR"] = str(place.directory)
     told = place.signal("pid")
     program = f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     visit = place.begin(
@@ -311,6 +312,9 @@ def test_the_worker_does_not_outlive_the_visit(
         ended, _, _ = select.select([worker], [], [], DEADLINE_S)
         os.close(worker)
         assert ended
+        visit.wait(DEADLINE_S)
+        left = list(place.directory.glob("headway-conform-*"))
+        assert not left or number == signal.SIGKILL
     finally:
         visit.kill()
         visit.communicate()
