@@ -87,6 +87,16 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
         ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
     ),
+    "Conform": (
+        ("the heartbeat that `headway conform` proposes to a worker", "conformance.visit.HEARTBEAT_S", "s"),
+        ("how many heartbeats a long step has to last", "conformance.lasting.HEARTBEATS", ""),
+        ("the longest that it may take", "conformance.visit.LONG_S", "s"),
+        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
+        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
+        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
+        ("the largest prefetch that counts as bounded", "conformance.settling.PREFETCH", "messages"),
+        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
+    ),
 }
 # fmt: on
 LIMITS = tuple(Limit(area, *row) for area, rows in _TABLE.items() for row in rows)
