@@ -70,6 +70,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
         ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
         ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
+    ),
     "Stock workers": (
         ("how much of its `STOP_LIMIT_S` a stock worker gives to the step in hand", "workers.patience.FINISH_SHARE", ""),
         ("the longest `sleep:Seconds`", "workers.sleep.LONGEST_S", "s"),
