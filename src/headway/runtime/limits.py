@@ -96,6 +96,22 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
         ("the largest prefetch that counts as bounded", "conformance.settling.PREFETCH", "messages"),
         ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
+    "Stock workers": (
+        ("how much of its `STOP_LIMIT_S` a stock worker gives to the step in hand", "workers.patience.FINISH_SHARE", ""),
+        ("the longest `sleep:Seconds`", "workers.sleep.LONGEST_S", "s"),
+        ("how long a command of `shell` may run, unless its configuration says otherwise", "workers.listed_commands.TIMEOUT_S", "s"),
+        ("lines of one command that are passed on", "workers.shell.LINES_A_STEP", "lines"),
+        ("and characters", "workers.shell.CHARACTERS_A_STEP", "characters"),
+        ("how long `httprequest` takes to connect, unless its configuration says otherwise", "workers.httprequest.CONNECT_S", "s"),
+        ("and waits for an answer", "workers.httprequest.ANSWER_S", "s"),
+        ("and takes for all", "workers.httprequest.TOTAL_S", "s"),
+        ("and how large an answer may be", "workers.httprequest.BODY_BYTES", "bytes"),
+        ("how long `notify` waits for any one answer of a mail server", "workers.mail.ANSWER_S", "s"),
+        ("and takes for all mails of a notice", "workers.mail.TOTAL_S", "s"),
+        ("to how many targets it sends", "workers.notify.MOST_TARGETS", "targets"),
+        ("how many files `output` has open", "workers.kept_output.OPEN_FILES", "files"),
+        ("how large the file of a run may get, unless its configuration says otherwise", "workers.kept_output.RUN_BYTES", "bytes"),
+        ("how much output may wait at the broker", "workers.output.QUEUE_BYTES", "bytes"),
     ),
 }
 # fmt: on
