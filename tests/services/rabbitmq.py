@@ -229,6 +229,20 @@ class RabbitNode:
             plugins.write_text("[].\n")
             self.tell(f"{ensure}.")
 
+    def limit_topics(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
+        """Which routing keys of an exchange the user may publish with, and bind by."""
+        values = ", ".join(
+            f'<<"{value}">>'.replace("\\", "\\\\") for value in (user, vhost, exchange, write, read)
+        )
+        self.tell(f'rabbit_auth_backend_internal:set_topic_permissions({values}, <<"tests">>).')
+
+    @property
+    def rabbitmqctl(self) -> list[str]:
+        """How rabbitmqctl is called so that it asks this node."""
+        kept = ("HOME", "LC_ALL", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS")
+        known = [f"{name}={value}" for name, value in self._environment().items() if name in kept]
+        return ["env", *known, str(self._server.parent / "rabbitmqctl"), "-n", self.name]
+
     def drop_vhost(self, name: str) -> None:
         """Away with it, whoever is still connected."""
         self.tell(f'rabbit_vhost:delete(<<"{name}">>, <<"tests">>).')
