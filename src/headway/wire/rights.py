@@ -6,6 +6,7 @@ routing keys of a topic exchange by two more. What is declared where it exists n
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from shlex import quote
 from typing import NamedTuple
 
@@ -16,26 +17,31 @@ DEFAULT_EXCHANGE = "amq.default"  # what permissions call the exchange without a
 _ID = ".+"
 
 
-class DeclaresExchange(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeclaresExchange:
     exchange: str
 
 
-class DeclaresQueue(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeclaresQueue:
     queue: str
 
 
-class Binds(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Binds:
     queue: str
     exchange: str
     key: str
 
 
-class Publishes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Publishes:
     exchange: str
     key: str
 
 
-class Consumes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Consumes:
     queue: str
 
 
