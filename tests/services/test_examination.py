@@ -182,7 +182,7 @@ def test_doctor_finds_nothing_wrong_with_a_broker_that_is_well(
 ) -> None:
     before = all_there_is(rabbitmq)
     report = doctor(place, "--bus", rabbitmq.url)
-    assert "enough for worker (of any command), sender, core, output" in says(report, "ok")
+    assert "enough for worker (of any command), sender, workers, core, output" in says(report, "ok")
     assert "RabbitMQ 3" in says(report, "ok")
     assert "consumer timeout cannot be seen" in says(report, "unknown")
     assert says(report, "warning") == ""

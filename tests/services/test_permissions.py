@@ -14,18 +14,20 @@ from typing import Any
 import pytest
 
 from headway.adapters.bus_address import RabbitAddress, parse_bus_url
+from headway.adapters.dispatching import Answered, Line, Notified
 from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.adapters.rabbitmq.examination import Examination
 from headway.errors import HeadwayError, Refused, Rejected
 from headway.ports.bus import Binding, Exchange, Message, Queue, Settlement
 from headway.runtime.doctor.permissions import lack_of
-from headway.runtime.sending import Answered, Line, Notified, SentStep
+from headway.runtime.sending import SentStep, StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_trial import served
 from headway.wire import names
 from headway.wire.messages import StepMessage
 from headway.wire.rights import (
     CORE,
+    LISTING,
     MONITOR,
     OUTPUT,
     SENDER,
@@ -56,7 +58,7 @@ LINES = [
     if line.startswith("rabbitmqctl ")
 ]
 WORKER = worker("frob")
-USERS = {"worker-frob": WORKER, "sender": SENDER, "core": CORE, "output": OUTPUT,
+USERS = {"worker-frob": WORKER, "sender": SENDER, "looker": LISTING, "core": CORE, "output": OUTPUT,
          "monitor": MONITOR}  # fmt: skip
 DEADLINE_S = 20.0
 
@@ -128,6 +130,15 @@ def frob_step() -> StepMessage:
     )
 
 
+def send(bus: RabbitBus) -> SentStep:
+    """As ``headway step`` does."""
+    sender = StepSender(bus)
+    sender.open()
+    sent = sender.send("frob", frob_step())
+    sent.wait_until_taken()
+    return sent
+
+
 # The page
 
 
@@ -173,8 +184,7 @@ def test_a_worker_and_a_sender_do_all_they_do_with_the_rights_of_the_page(
     with bus_of(sender_url) as ours:
         theirs = RabbitBus(ours.address.__class__(**_fields(worker_url)))
         with served(FrobWorker, theirs, logger=logger_to(log)):
-            sent = SentStep(ours, "frob", frob_step())
-            sent.send()
+            sent = send(ours)
             news = list(sent.heard())
         news += list(sent.rest())
     answers = [one.response.status for one in news if isinstance(one, Answered)]
@@ -315,8 +325,7 @@ def complaint(url: str, sender_url: str, heard: Heard, says: str) -> str:
             served(FrobWorker, theirs, logger=logger_to(Log())),
             bus_of(sender_url) as ours,
         ):
-            sent = SentStep(ours, "frob", frob_step())
-            sent.send()
+            sent = send(ours)
             threading.Thread(target=lambda: list(sent.heard()), daemon=True).start()  # grants
             return heard.wait_for(says.partition("…")[2].strip() or says)
     except HeadwayError as error:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headway.adapters.bus_address import parse_mq_config
+from headway.adapters.dispatching import Answered
 from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.adapters.rabbitmq.examination import certificate
 from headway.errors import HeadwayError
-from headway.runtime.sending import Answered, SentStep
 from headway.runtime.worker_trial import served
 from tests.docs.console import REPOSITORY, blocks, complaints
 from tests.doors.typed import Place
 from tests.services.rabbitmq import RabbitMQ, RabbitNode, find_server, free_ports
-from tests.services.test_permissions import FrobWorker, frob_step
+from tests.services.test_permissions import FrobWorker, send
 from tests.unit.serving import Log, logger_to
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def test_a_worker_and_a_sender_meet_through_tls(encrypted: Encrypted) -> None:
         ours = encrypted.bus()
         ours.open(20.0)
         try:
-            sent = SentStep(ours, "frob", frob_step())
-            sent.send()
-            final = [news for news in sent.heard() if isinstance(news, Answered)][-1]
+            final = [news for news in send(ours).heard() if isinstance(news, Answered)][-1]
         finally:
             ours.close()
     assert final.response.status == "completed"

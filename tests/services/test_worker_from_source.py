@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headway.ports.bus import Binding, Exchange, Queue
-from headway.runtime.worker import STOP_LIMIT_S
+from headway.runtime.worker_config import STOP_LIMIT_S
 from headway.wire.rights import rights_of, worker
 from tests.docs.console import REPOSITORY, blocks
 from tests.doors.typed import DEADLINE_S, Place

@@ -126,6 +126,16 @@ OUTPUT = Component(
     ),
     (DeclaresExchange(names.EXCHANGE), DeclaresQueue(names.DEAD)),
 )
+LISTING = Component(
+    "workers",
+    "headway workers: lists who serves what",
+    (
+        DeclaresQueue("re.workers.*"),
+        Binds("re.workers.*", names.EXCHANGE, names.PRESENCE),
+        Consumes("re.workers.*"),
+    ),
+    (DeclaresExchange(names.EXCHANGE),),
+)
 MONITOR = Component(
     "monitor",
     "records what is copied to the platform queue",
@@ -136,7 +146,7 @@ MONITOR = Component(
 
 def components(command: str) -> Sequence[Component]:
     """All there are; the worker serves ``command``."""
-    return (worker(command), SENDER, CORE, OUTPUT, MONITOR)
+    return (worker(command), SENDER, LISTING, CORE, OUTPUT, MONITOR)
 
 
 def rights_of(acts: Iterable[Act]) -> Rights:
