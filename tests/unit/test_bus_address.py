@@ -12,9 +12,7 @@ from headway.adapters.bus_address import (
     parse_bus_url,
     parse_mq_config,
 )
-from headway.adapters.buses import Buses
 from headway.errors import DefinitionError, Refused, Unavailable
-from headway.ports.bus import Message
 
 SEED = {
     "user": "frob",
@@ -183,21 +181,3 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Any) -> None:
     file.write_text("no certificate")
     with pytest.raises(Unavailable, match=r"ca\.pem"):
         RabbitAddress("h", "u", "p", tls=True, cacertfile=str(file)).tls_context()
-
-
-def test_buses_of_one_name_meet_and_others_do_not() -> None:
-    buses = Buses()
-    one, another, elsewhere = (buses.bus(f"memory://{name}") for name in ("a", "a", "b"))
-    for bus in (one, another, elsewhere):
-        bus.open()
-    from headway.ports.bus import Queue
-
-    one.declare(Queue("q"))
-    assert another.exists("q")
-    assert not elsewhere.exists("q")
-    another.publish(Message(b"x"), "q").wait(5)
-    assert buses.bus("amqp://u:hunter2@localhost").place == "amqp://u@localhost:5672/%2F"
-    with pytest.raises(DefinitionError):
-        buses.bus("carrier-pigeon://")
-    for bus in (one, another, elsewhere):
-        bus.close()
