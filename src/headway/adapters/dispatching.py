@@ -24,6 +24,7 @@ from headway.ports.bus import (
     Binding,
     Bus,
     Confirmation,
+    Consumer,
     Delivery,
     Exchange,
     Message,
@@ -156,6 +157,7 @@ class Dispatcher:
         self._offers: dict[str, _Offer] = {}
         self._runs: dict[str, _Run] = {}
         self._queues: list[str] = []  # for replies
+        self._consumers: list[Consumer] = []
 
     @property
     def claims_queue(self) -> str:
@@ -165,14 +167,14 @@ class Dispatcher:
         """Raises: Refused, Unavailable."""
         claims, watch = self._queue(self.claims_queue), f"{self._name}.watch"
         self._bus.declare(Exchange(names.EXCHANGE), claims)
-        self._bus.consume(claims.name, self._on_claim, prefetch=200, inline=True)
+        self._consume(claims.name, self._on_claim, 200)
         if self._watches:
             keys = (names.OUTPUT, names.notify_key("#"))
             bindings = tuple(Binding(names.EXCHANGE, key) for key in keys)
             # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
             watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
             self._bus.declare(watched)
-            self._bus.consume(watch, self._on_watched, prefetch=200, inline=True)
+            self._consume(watch, self._on_watched, 200)
         self._more_replies()
         self._bus.listen(self._on_news)
         self._looking = threading.Thread(target=self._look_on, name="headway-holders", daemon=True)
@@ -184,6 +186,8 @@ class Dispatcher:
         self._wanted.set()
         if self._looking is not None:
             self._looking.join()
+        for consumer in self._consumers:
+            consumer.cancel()
         if self._durable:
             return
         for name in (self.claims_queue, *self._queues):
@@ -447,9 +451,13 @@ class Dispatcher:
         with self._lock:
             name = f"{self._name}.replies.{len(self._queues) + 1}"
         self._bus.declare(self._queue(name))
-        self._bus.consume(name, self._on_reply, prefetch=500, inline=True)
+        self._consume(name, self._on_reply, 500)
         with self._lock:
             self._queues.append(name)
+
+    def _consume(self, name: str, handler: Callable[[Delivery], None], prefetch: int) -> None:
+        consumer = self._bus.consume(name, handler, prefetch=prefetch, inline=True)
+        self._consumers.append(consumer)
 
     def _queue(self, name: str) -> Queue:
         if self._durable:
