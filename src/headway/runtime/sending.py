@@ -93,7 +93,7 @@ class SentStep:
     Replies and claims have durable queues, so that what the broker confirmed to a worker arrives
     here even if the broker is killed in between; ``close`` removes them.
 
-    Threads: one that iterates.
+    Threads: one that iterates. Claims are answered whether it does or not.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class SentStep:
         self._consumers: list[Consumer] = []
         self._was_away = threading.Event()
         self._look_at = 0.0  # monotonic
-        self._heard: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Delivery | Heard] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # of claims and holders
         self._replies = f"re.step.{self.run}"
         self._requests = f"{self._replies}.claims"
         self._watch = f"{self._replies}.watch"
@@ -182,21 +183,26 @@ class SentStep:
 
     def _look(self) -> Lost | None:
         """Whether the worker that holds the attempt is still there."""
-        if not self._claims.attempts[self.attempt].is_held:
-            return None
-        if self._was_away.is_set():
-            self._was_away.clear()
-            self._holders.was_away(clocks.monotonic())
-            self._grant_again()
-        for worker, address in self._holders.addresses.items():
+        with self._lock:
+            if not self._claims.attempts[self.attempt].is_held:
+                return None
+            if self._was_away.is_set():
+                self._was_away.clear()
+                self._holders.was_away(clocks.monotonic())
+                self._grant_again()
+            addresses = self._holders.addresses
+        for worker, address in addresses.items():
             try:
                 is_there = self._bus.exists(address)
             except HeadwayError as error:
                 _LOG.debug("worker %s cannot be looked for: %s", worker, error)
                 continue
-            if self._holders.found(worker, is_there, clocks.monotonic()):
-                self._claims.lost(worker)
-                return Lost(worker)
+            with self._lock:
+                if self._holders.addresses.get(worker) != address:
+                    continue  # it claimed again meanwhile
+                if self._holders.found(worker, is_there, clocks.monotonic()):
+                    self._claims.lost(worker)
+                    return Lost(worker)
         return None
 
     def _grant_again(self) -> None:
@@ -211,12 +217,24 @@ class SentStep:
 
     def _on_delivery(self, delivery: Delivery) -> None:
         self._bus.settle(delivery, Settlement.ACK)
-        self._heard.put(delivery)
-
-    def _told(self, delivery: Delivery) -> Heard | None:
+        if delivery.queue != self._requests:
+            self._heard.put(delivery)
+            return
         try:
-            if delivery.queue == self._requests:
-                return self._on_claim(delivery.message)
+            claim = Claim.decode(delivery.message.body)
+        except WireError as error:
+            self._heard.put(Overheard(str(error)))
+            return
+        with self._lock:
+            news, grant = self._claimed(claim, delivery.message.reply_to)
+        self._heard.put(news)  # before anything can come of the grant
+        if grant is not None and delivery.message.reply_to is not None:
+            self._bus.publish(Message(grant.encode(), names.JSON), delivery.message.reply_to)
+
+    def _told(self, delivery: Delivery | Heard) -> Heard | None:
+        if not isinstance(delivery, Delivery):
+            return delivery
+        try:
             if delivery.message.correlation_id != self.run:
                 return None  # another step's
             if delivery.queue == self._replies:
@@ -230,31 +248,30 @@ class SentStep:
         except WireError as error:
             return Overheard(str(error))
 
-    def _on_claim(self, message: Message) -> Heard:
-        claim = Claim.decode(message.body)
+    def _claimed(self, claim: Claim, reply_to: str | None) -> tuple[Heard, Grant | None]:
+        """In the bus's thread. What is to be sent back, if anything."""
         held_before = self._claims.attempts[self.attempt].is_held
         answer = self._claims.claim(claim)
         if isinstance(answer, Ignored):
-            return Overheard(answer.reason)
+            return Overheard(answer.reason), None
         if isinstance(answer, Attempt):
             self._holders.forget(claim.worker)
-            return GivenBack(claim.worker)
-        if message.reply_to is None:
-            return Overheard("a claim without reply address")
-        self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
+            return GivenBack(claim.worker), None
         if not answer.granted:
-            return Overheard(f"a claim: {answer.reason}")
-        self._holders.claimed(claim.worker, message.reply_to)
+            return Overheard(f"a claim: {answer.reason}"), answer
+        if reply_to is not None:
+            self._holders.claimed(claim.worker, reply_to)
         if held_before:
-            return Overheard(f"{claim.worker} claimed again what it has")
-        return Granted(claim.worker)
+            return Overheard(f"{claim.worker} claimed again what it has"), answer
+        return Granted(claim.worker), answer
 
     def _on_response(self, message: Message) -> Heard:
         response = Response.decode(message.body)
         worker = message.headers.get(names.WORKER, "")
-        counted = self._claims.answer(
-            response, str(worker), message.message_id, self.run, self._replies
-        )
+        with self._lock:
+            counted = self._claims.answer(
+                response, str(worker), message.message_id, self.run, self._replies
+            )
         if isinstance(counted, Attempt):
             return Answered(response)
         return Overheard(f"{response.status}: {counted.reason}")

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from headway.errors import WireError
+from headway.errors import HeadwayError, WireError
 from headway.ports.bus import Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
@@ -160,7 +160,14 @@ class WorkerService:
         if step.claims is None or step.attempt is None:
             return True
         claims = self.connection.claims
-        grant = claims.ask(step.claims, step.attempt, self._is_stopping)
+        try:
+            grant = claims.ask(step.claims, step.attempt, self._is_stopping)
+        except HeadwayError as error:
+            # Not answered either: whoever may grant it after all would take that for the end.
+            why = f"nobody grants attempt {step.attempt}: {error}"
+            self._log.error("%s - %s", step.run, why)
+            self.settler.settle(step, Settlement.REJECT, why)
+            return False
         if grant is None:
             self.settler.settle(step, Settlement.REQUEUE)
             return False
