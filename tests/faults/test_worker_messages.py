@@ -57,7 +57,7 @@ def test_an_answer_whose_queue_is_gone_is_kept_until_it_is_back_or_too_late(
 
 
 def test_a_rejection_that_cannot_be_kept_for_now_is_delivered_again_until_it_can(
-    rabbitmq: RabbitMQ, at: Desk, make_bus: BusMaker
+    rabbitmq: RabbitMQ, at: Desk, make_bus: BusMaker, tmp_path: Path
 ) -> None:
     given: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
@@ -67,7 +67,9 @@ def test_a_rejection_that_cannot_be_kept_for_now_is_delivered_again_until_it_can
 
     connection = WorkerConnection(make_bus(), confirm_s=0.2)
     news = buses.Heard(connection.bus)
-    refusing = worker(process, answers_later=True)(connection)
+    # Without output, for whose confirmation settling would wait.
+    (tmp_path / "quiet.json").write_text('{"OUTPUT_LEVEL": "CRITICAL"}')
+    refusing = worker(process, answers_later=True)(connection, tmp_path / "quiet.json")
     at.send(step())
     rabbitmq.block()
     try:
@@ -90,11 +92,13 @@ def test_a_rejection_that_cannot_be_kept_for_now_is_delivered_again_until_it_can
 
 
 def test_a_claim_is_asked_again_repeated_to_its_holder_and_refused_to_another(
-    at: Desk, granting: Granting, make_bus: BusMaker
+    granting: Granting, make_bus: BusMaker, tmp_path: Path
 ) -> None:
     steps = Steps()
     connections = [WorkerConnection(make_bus(), ask_again_s=0.2) for _ in range(2)]
-    first, second = (steps.worker_class(connection) for connection in connections)
+    (tmp_path / "other.json").write_text('{"queue": "other"}')
+    first = steps.worker_class(connections[0])
+    second = steps.worker_class(connections[1], tmp_path / "other.json")
     granting.deaf_to = {"attempt"}
     with running(first):
         granting.send("attempt")
@@ -107,7 +111,7 @@ def test_a_claim_is_asked_again_repeated_to_its_holder_and_refused_to_another(
         granting.wait_until(lambda g: g.asked["attempt"] == asked + 1)
         assert granting.refused["attempt"] == 0
         with running(second):
-            granting.send_copy("attempt")
+            granting.send_copy("attempt", "worker.other")
             granting.wait_until(lambda g: g.refused["attempt"] == 1)
         steps.go_on.set()
         granting.wait_until(Granting.all_ended)
