@@ -28,6 +28,8 @@ from headway.runtime.worker_settling import Settler
 from headway.runtime.worker_step import StepInHand, Steps
 from headway.wire import strict_json
 
+_LOG = logging.getLogger("headway.worker")
+
 
 class Served(Protocol):
     """What a worker is to its service."""
@@ -92,7 +94,7 @@ class WorkerService:
                 self._consumer = self.connection.insist(
                     lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
                 )
-                self._log.info("serving %s at %s", self.queue.name, bus.place)
+                _LOG.info("serving %s at %s", self.queue.name, bus.place)
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
