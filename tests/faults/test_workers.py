@@ -232,6 +232,38 @@ def test_a_broker_killed_and_restarted_loses_no_step_and_has_none_run_twice(
 # Long steps
 
 
+@pytest.mark.parametrize("claimed", [True, False])
+def test_nothing_waits_behind_a_long_step_that_somebody_else_could_do(
+    at: Desk, granting: Granting, make_bus: BusMaker, claimed: bool
+) -> None:
+    steps = Steps()
+    busy, idle = (steps.worker_class(WorkerConnection(make_bus())) for _ in range(2))
+    sent = [f"short-{number}" for number in range(8)]
+
+    def send(attempt: str, **parameters: Any) -> None:
+        if claimed:
+            granting.send(attempt, **parameters)
+        else:
+            body = step()
+            body["parameters"] |= parameters
+            at.send(body, correlation_id=attempt, message_id=attempt)
+
+    with running(busy):
+        send("long")
+        steps.wait_inside()
+        with running(idle):
+            for attempt in sent:
+                send(attempt, waits=False)
+            assert {steps.wait_inside() for _ in sent} == set(sent)  # while the long one lasts
+            assert steps.ended["long"] == 0
+            steps.go_on.set()
+        # And it takes more when it has ended, as before.
+        send("last", waits=False)
+        assert steps.wait_inside() == "last"
+    assert set(steps.begun.values()) == {1}
+    assert steps.ended == steps.begun
+
+
 def test_a_step_may_take_six_heartbeats_and_one_under_a_claim_longer_than_the_broker_waits(
     rabbitmq: RabbitMQ, at: Desk, granting: Granting, make_bus: BusMaker
 ) -> None:

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from headway.errors import HeadwayError, WireError
+from headway.errors import HeadwayError, Unavailable, WireError
 from headway.ports.bus import Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
@@ -70,6 +70,8 @@ class WorkerService:
         self._output_level = output_level
         self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
+        self._looked_at: StepInHand | None = None
+        self._made_way: threading.Event | None = None  # set when nothing more is given to us
         self._lock = threading.Lock()
 
     # From start to stop
@@ -88,13 +90,17 @@ class WorkerService:
 
     def begin(self) -> None:
         """Consume. Again does nothing."""
-        bus = self.connection.bus
         with self._lock:
             if self._consumer is None and not self._is_stopping():
-                self._consumer = self.connection.insist(
-                    lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
-                )
-                _LOG.info("serving %s at %s", self.queue.name, bus.place)
+                self._consumer = self._consume()
+                self.connection.watch.add(self._make_way)
+                _LOG.info("serving %s at %s", self.queue.name, self.connection.bus.place)
+
+    def _consume(self) -> Consumer:
+        bus = self.connection.bus
+        return self.connection.insist(
+            lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
+        )
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
@@ -106,11 +112,44 @@ class WorkerService:
     def end(self) -> bool:
         """Stop, and wait for the step in hand. Whether it has ended."""
         self.stop()
+        self.connection.watch.remove(self._make_way)
         with self._lock:
             consumer, self._consumer = self._consumer, None
         assert self._stop_at is not None
         left_s = max(0.0, self._stop_at - clocks.monotonic())
         return consumer is None or consumer.cancel(left_s)
+
+    def _make_way(self) -> None:
+        """Called once a second: leave what comes to others while an acknowledged step lasts."""
+        step = self._steps.in_hand
+        lasts, self._looked_at = step is not None and step is self._looked_at, step
+        if step is None or not lasts or self.connection.bus.holds(step.delivery):
+            return
+        with self._lock:
+            consumer = self._consumer
+            if consumer is None or self._made_way is not None or self._steps.in_hand is not step:
+                return
+            made_way = self._made_way = threading.Event()
+        try:
+            consumer.cancel(0.0)
+        finally:
+            made_way.set()
+
+    def _take_again(self) -> None:
+        """The step that lasted has ended."""
+        with self._lock:
+            made_way = self._made_way
+        if made_way is None:
+            return
+        made_way.wait()  # else this consumer would hand on the next, beside the new one
+        with self._lock:
+            self._made_way = None
+            if self._consumer is None or self._is_stopping():
+                return
+            try:
+                self._consumer = self._consume()
+            except Unavailable:
+                pass  # told to stop meanwhile
 
     def _is_stopping(self) -> bool:
         return self.stopping.is_set()
@@ -130,6 +169,7 @@ class WorkerService:
             self._steps.in_hand = None
             if step.attempt is not None and not self._steps.is_for_later(step):
                 self.connection.claims.let_go(step.attempt)
+            self._take_again()
 
     def _understood(self, step: StepInHand) -> bool:
         flaw = step.delivery.flaw
