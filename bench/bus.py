@@ -1,21 +1,30 @@
-"""Measures the bus beside raw pika: round trips, and messages consumed in a second.
+"""Measures steps over RabbitMQ beside raw pika, what a worker weighs, and whether it grows.
 
-    python bench/bus.py                        on a private RabbitMQ of its own
-    python bench/bus.py --url amqp://...       on another one (queues named bench.* come and go)
-    python bench/bus.py --profile              where the requesting side's time goes, one at a time
+    python bench/bus.py                     on a private RabbitMQ of its own
+    python bench/bus.py --url amqp://...    on another one, where nobody else uses `worker.bench`
+    python bench/bus.py --profile worker    where its time goes, one step at a time; or: sender
+    python bench/bus.py --steps 100000      that many steps through one worker, with its memory
 
-A round trip: a request goes to a queue, whoever serves that queue answers to the reply queue with
-the same correlation id, and settles the request. Everything published is persistent, confirmed
-and mandatory, on both sides; raw pika is a SelectConnection whose callbacks do the work, with
-confirms pipelined, which is the least that pika can cost. Requester and server are processes of
-their own. The engines take turns; the median of the rounds counts.
+A step is ten messages: the step itself to a quorum queue; the worker's claim and the sender's
+grant; `started`, three lines of output, `completed`; and the two lines of output that a worker
+adds. It has taken as long as it took until the sender had heard `completed`. Headway is its
+Worker as `headway worker` serves it, and its StepSender as `headway step` sends. Beside it stands
+raw_pika.py, the least that exchanges the same messages: the same queues, properties, confirms and
+persistence, one thread on each side, nothing checked. Sender and worker are processes of their
+own. N in hand: N worker objects with a prefetch of 1 each (`--concurrency N`), and a prefetch of
+N for raw pika, whose callbacks never wait.
+
+Consumed: what is in a quorum queue is given to a handler, in its thread, which acknowledges it.
+
+The engines take turns; the median of the rounds counts.
 """
 
 import argparse
 import cProfile
-import json
+import logging
 import multiprocessing
 import pstats
+import signal
 import statistics
 import sys
 import threading
@@ -27,217 +36,69 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import pika
+from bench import raw_pika
 
-REQUESTS, REPLIES, STREAM = "bench.requests", "bench.replies", "bench.stream"
-BODY = json.dumps({"host": "web01.example.net", "parameters": {"service": "httpd"}}).encode()
-BARS = {"one at a time": 1.3, "1,000 at once": 0.7}
-
-
-# Raw pika
-
-
-class Raw:
-    """A SelectConnection in this thread, with one channel in confirm mode."""
-
-    def __init__(self, url: str, ready: Callable[["Raw"], None]) -> None:
-        self.outstanding: set[int] = set()
-        self.sent = 0
-        self._ready = ready
-        self.connection = pika.SelectConnection(
-            pika.URLParameters(url), on_open_callback=self._opened
-        )
-
-    def run(self) -> None:
-        self.connection.ioloop.start()
-
-    def stop(self) -> None:
-        self.connection.ioloop.stop()
-
-    def publish(self, key: str, correlation_id: str) -> None:
-        self.sent += 1
-        self.outstanding.add(self.sent)
-        self.channel.basic_publish(
-            "",
-            key,
-            BODY,
-            pika.BasicProperties(
-                content_type="application/json",
-                delivery_mode=2,
-                correlation_id=correlation_id,
-                reply_to=REPLIES,
-                message_id=correlation_id,
-            ),
-            mandatory=True,
-        )
-
-    def _opened(self, connection: Any) -> None:
-        connection.channel(on_open_callback=self._channel_opened)
-
-    def _channel_opened(self, channel: Any) -> None:
-        self.channel = channel
-        channel.confirm_delivery(self._confirmed, callback=lambda frame: self._ready(self))
-
-    def _confirmed(self, frame: Any) -> None:
-        tag = frame.method.delivery_tag
-        if frame.method.multiple:
-            self.outstanding.difference_update([n for n in self.outstanding if n <= tag])
-        else:
-            self.outstanding.discard(tag)
-
-
-def raw_server(url: str, prefetch: int, told: Connection) -> None:
-    def ready(raw: Raw) -> None:
-        def answer(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            raw.publish(properties.reply_to, properties.correlation_id)
-            channel.basic_ack(method.delivery_tag)
-
-        raw.channel.basic_qos(prefetch_count=prefetch)
-        raw.channel.basic_consume(REQUESTS, answer, callback=lambda frame: told.send("ready"))
-
-    raw = Raw(url, ready)
-    watch_for_end(told, lambda: raw.connection.ioloop.add_callback_threadsafe(raw.stop))
-    raw.run()
-
-
-def raw_requester(url: str, number: int, at_once: int) -> list[float]:
-    """Seconds of each round trip; with several at once, of all of them."""
-    times: list[float] = []
-
-    def ready(raw: Raw) -> None:
-        def answered(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            channel.basic_ack(method.delivery_tag)
-            nonlocal began, left
-            left -= 1
-            if at_once == 1:
-                times.append(time.perf_counter() - began)
-                began = time.perf_counter()
-                if left:
-                    raw.publish(REQUESTS, str(left))
-            elif not left:
-                times.append(time.perf_counter() - began)
-            if not left:
-                raw.stop()
-
-        def begin(frame: Any) -> None:
-            nonlocal began
-            began = time.perf_counter()
-            for one in range(at_once):
-                raw.publish(REQUESTS, str(one))
-
-        began, left = 0.0, number
-        raw.channel.basic_qos(prefetch_count=100)
-        raw.channel.basic_consume(REPLIES, answered, callback=begin)
-
-    raw = Raw(url, ready)
-    raw.run()
-    return times
-
-
-def raw_consumer(url: str, number: int, prefetch: int) -> float:
-    times: list[float] = []
-
-    def ready(raw: Raw) -> None:
-        def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            nonlocal left
-            channel.basic_ack(method.delivery_tag)
-            left -= 1
-            if not left:
-                times.append(time.perf_counter() - began)
-                raw.stop()
-
-        left, began = number, time.perf_counter()
-        raw.channel.basic_qos(prefetch_count=prefetch)
-        raw.channel.basic_consume(STREAM, take)
-
-    raw = Raw(url, ready)
-    raw.run()
-    return times[0]
+LONGEST_RATIO = 1.3  # one at a time, beside raw pika
+LEAST_SHARE = 0.7  # a second, of raw pika's
+AT_ONCE = 1000
 
 
 # Headway
 
 
-def open_bus(url: str) -> Any:
-    from headway.adapters.bus_address import RabbitAddress, parse_bus_url
-    from headway.adapters.rabbitmq.bus import RabbitBus
+def serve(url: str, concurrency: int, told: Connection) -> None:
+    """Works on steps until SIGTERM."""
+    from headway.runtime.worker import Worker
+    from headway.runtime.worker_runner import serve
 
-    address = parse_bus_url(url)
-    assert isinstance(address, RabbitAddress)
-    bus = RabbitBus(address)
-    bus.open()
-    return bus
+    class BenchWorker(Worker):
+        def process(self, channel: Any, deliver: Any, properties: Any, body: Any, output: Any):  # type: ignore[no-untyped-def]
+            self.ack(deliver)
+            reply_to, run = properties.reply_to, properties.correlation_id
+            self.send(reply_to, run, {"status": "started"}, "")
+            for number in range(raw_pika.LINES):
+                output.info(f"line {number}")
+            done = {"status": "completed", "data": {"result": "done"}}
+            self.send(reply_to, run, done, "")
 
+        def _connect(self) -> None:
+            super()._connect()
+            told.send("ready")
 
-def request(correlation_id: str) -> Any:
-    from headway.ports.bus import Message
-
-    return Message(
-        BODY,
-        "application/json",
-        correlation_id=correlation_id,
-        reply_to=REPLIES,
-        message_id=correlation_id,
-    )
-
-
-def headway_server(url: str, prefetch: int, told: Connection) -> None:
-    from headway.ports.bus import Settlement
-
-    bus = open_bus(url)
-
-    def answer(delivery: Any) -> None:
-        message = delivery.message
-        bus.publish(request(message.correlation_id), message.reply_to)
-        bus.settle(delivery, Settlement.ACK)
-
-    bus.consume(REQUESTS, answer, prefetch=prefetch)
-    told.send("ready")
-    told.recv()
-    bus.close()
+    serve(BenchWorker, url, None, quiet(), concurrency)
 
 
-def headway_requester(url: str, number: int, at_once: int) -> list[float]:
-    from headway.ports.bus import Settlement
+def quiet() -> logging.Logger:
+    logger = logging.getLogger("bench")
+    logger.setLevel(logging.ERROR)
+    return logger
+
+
+def request(url: str, number: int, at_once: int) -> list[float]:
+    """Seconds of each step; with several at once, of all of them."""
+    from headway.runtime.sending import StepSender
+    from headway.wire.messages import StepMessage
 
     bus = open_bus(url)
-    times: list[float] = []
-    over = threading.Event()
-    left = number
-
-    if at_once == 1:
-        arrived = threading.Semaphore(0)
-
-        def answered(delivery: Any) -> None:
-            bus.settle(delivery, Settlement.ACK)
-            arrived.release()
-
-        bus.consume(REPLIES, answered, prefetch=100, inline=True)
-        for one in range(number):
-            began = time.perf_counter()
-            bus.publish(request(str(one)), REQUESTS)
-            arrived.acquire()
-            times.append(time.perf_counter() - began)
-    else:
-
-        def counted(delivery: Any) -> None:
-            nonlocal left
-            bus.settle(delivery, Settlement.ACK)
-            left -= 1
-            if not left:
-                over.set()
-
-        bus.consume(REPLIES, counted, prefetch=100)
+    sender = StepSender(bus)
+    sender.open()
+    message = StepMessage.from_plain(raw_pika.STEP)
+    times = []
+    for _ in range(number // at_once):
         began = time.perf_counter()
-        for one in range(at_once):
-            bus.publish(request(str(one)), REQUESTS)
-        over.wait()
+        steps = [sender.send(raw_pika.COMMAND, message) for _ in range(at_once)]
+        for step in steps:
+            for _news in step.heard():
+                pass
         times.append(time.perf_counter() - began)
+        for step in steps:
+            sender.forget(step)
     bus.close()
     return times
 
 
-def headway_consumer(url: str, number: int, prefetch: int) -> float:
+def consume(url: str, number: int, prefetch: int) -> float:
+    """Seconds to take and acknowledge so many messages."""
     from headway.ports.bus import Settlement
 
     bus = open_bus(url)
@@ -252,27 +113,28 @@ def headway_consumer(url: str, number: int, prefetch: int) -> float:
             over.set()
 
     began = time.perf_counter()
-    bus.consume(STREAM, take, prefetch=prefetch)
+    bus.consume(raw_pika.STREAM, take, prefetch=prefetch)
     over.wait()
     took = time.perf_counter() - began
     bus.close()
     return took
 
 
+def open_bus(url: str) -> Any:
+    from headway.adapters.bus_address import parse_bus_url
+    from headway.runtime.buses import make_bus
+
+    bus = make_bus(parse_bus_url(url))
+    bus.open()
+    return bus
+
+
 # Both
 
 ENGINES: dict[str, tuple[Any, Any, Any]] = {
-    "pika": (raw_server, raw_requester, raw_consumer),
-    "headway": (headway_server, headway_requester, headway_consumer),
+    "pika": (raw_pika.serve, raw_pika.request, raw_pika.consume),
+    "headway": (serve, request, consume),
 }
-
-
-def watch_for_end(told: Connection, stop: Callable[[], object]) -> None:
-    def watch() -> None:
-        told.recv()
-        stop()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -292,137 +154,148 @@ def _reporting(told: Connection, work: Callable[..., Any], arguments: tuple[Any,
 
 
 class Served:
-    """While somebody serves the requests."""
+    """While somebody works on steps."""
 
-    def __init__(self, engine: str, url: str, prefetch: int) -> None:
+    def __init__(self, serving: Callable[..., Any], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._told, theirs = context.Pipe()
-        self._process = context.Process(target=ENGINES[engine][0], args=(url, prefetch, theirs))
+        self._process = context.Process(target=serving, args=(*arguments, theirs))
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
         self._process.start()
         self._told.recv()
+        assert self._process.pid is not None
+        return self._process.pid
 
     def __exit__(self, *_: object) -> None:
-        self._told.send("end")
+        self._process.terminate()
         self._process.join()
 
 
-def with_fresh_queues(url: str, *names: str) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    for name in names:
-        channel.queue_delete(name)
-        channel.queue_declare(name, durable=True)
-    connection.close()
-
-
-def fill(url: str, number: int) -> None:
-    def ready(raw: Raw) -> None:
-        for one in range(number):
-            raw.publish(STREAM, str(one))
-
-        def look() -> None:
-            if raw.outstanding:
-                raw.connection.ioloop.call_later(0.01, look)
-            else:
-                raw.stop()
-
-        look()
-
-    with_fresh_queues(url, STREAM)
-    raw = Raw(url, ready)
-    raw.run()
-    raw.connection.close()
-
-
-def round_trips(engine: str, url: str, number: int, at_once: int, prefetch: int) -> float:
-    """Milliseconds of the median round trip, or with several at once how many a second."""
-    with_fresh_queues(url, REQUESTS, REPLIES)
-    with Served(engine, url, prefetch):
-        in_a_process(ENGINES[engine][1], url, 200, 1)  # warm
-        times = in_a_process(ENGINES[engine][1], url, number, at_once)
+def steps(engine: str, url: str, number: int, at_once: int, in_hand: int) -> float:
+    """Milliseconds of the median step, or with several at once how many a second."""
+    raw_pika.make_queues(url)
+    serving, requesting, _ = ENGINES[engine]
+    with Served(serving, url, in_hand):
+        in_a_process(requesting, url, 100, 1)  # warm
+        times = in_a_process(requesting, url, number, at_once)
     return 1000 * statistics.median(times) if at_once == 1 else number / times[0]
 
 
 def consumed(engine: str, url: str, number: int, prefetch: int) -> float:
     """Messages a second."""
-    fill(url, number)
+    raw_pika.make_queues(url)
+    raw_pika.fill(url, number)
     took: float = in_a_process(ENGINES[engine][2], url, number, prefetch)
     return number / took
 
 
-def compare(title: str, rounds: int, measure: Callable[[str], float], unit: str) -> float:
-    """Prints the medians of both, and returns Headway's as a multiple of pika's."""
+def compare(title: str, rounds: int, measure: Callable[[str], float], unit: str, bar: str) -> None:
+    """Prints the medians, and Headway's as a multiple of pika's."""
     found: dict[str, list[float]] = {engine: [] for engine in ENGINES}
     for _ in range(rounds):
         for engine, figures in found.items():
             figures.append(measure(engine))
-    medians = {engine: statistics.median(figures) for engine, figures in found.items()}
-    ratio = medians["headway"] / medians["pika"]
-    print(
-        f"{title:36}{medians['pika']:10.2f}{medians['headway']:10.2f} {unit:4}{ratio:8.2f}",
-        flush=True,
-    )
-    return ratio
+    raw, ours = (statistics.median(figures) for figures in found.values())
+    print(f"{title:36}{raw:10.2f} {unit}{ours:12.2f} {unit}{ours / raw:8.2f}  {bar}", flush=True)
 
 
 def measure_all(url: str, rounds: int, number: int) -> None:
-    print(f"{'':36}{'pika':>10}{'headway':>10} {'':4}{'ratio':>8}")
+    print(f"{'':36}{'pika':>10}   {'headway':>12}   {'ratio':>8}  bar")
     compare(
-        "round trip, one at a time",
+        "a step, one at a time",
         rounds,
-        lambda engine: round_trips(engine, url, number, 1, 1),
+        lambda engine: steps(engine, url, number, 1, 1),
         "ms",
+        f"at most {LONGEST_RATIO}",
     )
-    for prefetch in (1, 10, 100):
+    for in_hand in (1, 10):
         compare(
-            f"round trips, 1,000 at once, prefetch {prefetch}",
+            f"steps, {AT_ONCE:,} at once, {in_hand} in hand",
             rounds,
-            lambda engine, n=prefetch: round_trips(engine, url, 1000, 1000, n),  # type: ignore[misc]
+            lambda engine, n=in_hand: steps(engine, url, AT_ONCE, AT_ONCE, n),  # type: ignore[misc]
             "/s",
+            f"at least {LEAST_SHARE}",
         )
     for prefetch in (1, 10, 100):
         compare(
             f"consumed, prefetch {prefetch}",
             rounds,
-            lambda engine, n=prefetch: consumed(engine, url, 3 * number, n),  # type: ignore[misc]
+            lambda engine, n=prefetch: consumed(engine, url, 10 * number, n),  # type: ignore[misc]
             "/s",
+            "",
         )
-    with_fresh_queues(url, REQUESTS, REPLIES, STREAM)
-    print(f"\nbars: one at a time at most {BARS['one at a time']},", end=" ")
-    print(f"1,000 at once at least {BARS['1,000 at once']}")
 
 
-def profile(url: str, number: int) -> None:
-    """Of the requester, all threads."""
-    with_fresh_queues(url, REQUESTS, REPLIES)
-    profiler = cProfile.Profile()
+def measure_growth(url: str, number: int) -> None:
+    """Memory of one worker that is sent this many steps."""
+    raw_pika.make_queues(url)
+    print(f"{'steps':>10}{'worker':>12}")
+    with Served(serve, url, 1) as pid:
+        print(f"{0:>10,}{resident_mb(pid):>9.1f} MB", flush=True)
+        for done in range(number // 20, number + 1, number // 20):
+            in_a_process(request_many, url, number // 20)
+            print(f"{done:>10,}{resident_mb(pid):>9.1f} MB", flush=True)
+
+
+def request_many(url: str, number: int) -> None:
+    request(url, number, min(AT_ONCE, number))
+
+
+def resident_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1000
+    return 0.0
+
+
+def profile(url: str, number: int, side: str) -> None:
+    raw_pika.make_queues(url)
+    serving = profiled_serve if side == "worker" else serve
+    with Served(serving, url, 1):
+        if side == "sender":
+            profile_threads(lambda: request(url, number, 1))
+        else:
+            in_a_process(request, url, number, 1)
+
+
+def profiled_serve(url: str, concurrency: int, told: Connection) -> None:
+    profile_threads(lambda: serve(url, concurrency, told))
+
+
+def profile_threads(work: Callable[[], object]) -> None:
+    """Prints where the threads of the bus spend their time."""
+    profilers: dict[str, cProfile.Profile] = {}
     original = threading.Thread.run
 
     def run(thread: threading.Thread) -> None:
-        if thread.name == "headway-bus":
-            profiler.runcall(original, thread)
-        else:
-            original(thread)
+        if not thread.name.startswith("headway-bus"):
+            return original(thread)
+        profiler = profilers.setdefault(thread.name, cProfile.Profile())
+        return profiler.runcall(original, thread)
 
     threading.Thread.run = run  # type: ignore[method-assign]
-    with Served("headway", url, 100):
-        headway_requester(url, number, number)
-    pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
+    work()
+    for name, profiler in profilers.items():
+        print(f"\n\nThread {name}")
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", help="of a RabbitMQ that may be used (default: a private one)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--number", type=int, default=1000)
-    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--number", type=int, default=500, help="of steps, one at a time")
+    parser.add_argument("--profile", choices=("worker", "sender"))
+    parser.add_argument("--steps", type=int, help="measure memory over so many steps instead")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def work(url: str) -> None:
         if arguments.profile:
-            profile(url, arguments.number)
+            profile(url, arguments.number, arguments.profile)
+        elif arguments.steps:
+            measure_growth(url, arguments.steps)
         else:
             measure_all(url, arguments.rounds, arguments.number)
 

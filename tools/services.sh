@@ -1,16 +1,18 @@
-# Sourced by ./check --services: installs the Debian packages of the servers that tests start,
-# where they are missing, without starting or configuring any server of the system's own.
+# Sourced by ./check --services: installs the Debian packages of the servers that tests start, and
+# of Node.js, where they are missing, without starting or configuring any server of the system's own.
 # shellcheck shell=sh
 
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.conf
 mark='# put here by Headway while it installs packages'
 
-# A line a service: the package, then commands and files of which one shows that it is there.
+# A line a package: its name, then commands and files of which one shows that it is there.
 services() {
     cat <<'END'
 postgresql initdb /usr/lib/postgresql/*/bin/initdb
 rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
+nodejs node
+npm npm
 END
 }
 

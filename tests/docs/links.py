@@ -12,14 +12,14 @@ ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 def prose(page: str) -> str:
     """PAGE without its fenced blocks and code spans, in which nothing is a link."""
-    without_blocks = re.sub(r"^(\s*`{3,})[^\n]*\n.*?^\1[^\n]*$", "", page, flags=re.M | re.S)
+    without_blocks = re.sub(r"^([ \t]*`{3,})[^\n]*\n.*?^\1[^\n]*$", "", page, flags=re.M | re.S)
     return re.sub(r"`[^`\n]*`", "", without_blocks)
 
 
 def anchors(page: str) -> set[str]:
     """The names under which the headings of PAGE can be linked to."""
     found: set[str] = set()
-    fenceless = re.sub(r"^(\s*`{3,})[^\n]*\n.*?^\1[^\n]*$", "", page, flags=re.M | re.S)
+    fenceless = re.sub(r"^([ \t]*`{3,})[^\n]*\n.*?^\1[^\n]*$", "", page, flags=re.M | re.S)
     for heading in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", fenceless, flags=re.M):
         name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         repeats = sum(1 for known in found if re.fullmatch(rf"{re.escape(name)}(-\d+)?", known))

@@ -1,20 +1,13 @@
 """The page of limits says what the code holds."""
 
-import importlib
-import re
-from pathlib import Path
-
-import pytest
-
-PAGE = Path(__file__).parents[2] / "docs/reference/limits.md"
-ROWS = re.findall(r"^\| .+? \| ([\d,.]+) .*?\| `([\w.]+)\.(\w+)` \|$", PAGE.read_text(), re.M)
+from headway.runtime.limits import LIMITS
+from tools.limits_page import PAGE, page
 
 
-def test_the_page_has_a_row_for_many_limits() -> None:
-    assert len(ROWS) > 20
+def test_the_page_of_limits_is_up_to_date() -> None:
+    assert PAGE.read_text("utf-8") == page(), "write it again: python -m tools.limits_page"
 
 
-@pytest.mark.parametrize(("value", "module", "name"), ROWS)
-def test_a_limit_is_what_the_page_says(value: str, module: str, name: str) -> None:
-    held = getattr(importlib.import_module(f"headway.{module}"), name)
-    assert held == float(value.replace(",", ""))
+def test_no_limit_is_told_of_twice() -> None:
+    places = [limit.where for limit in LIMITS]
+    assert len(places) == len(set(places))

@@ -14,7 +14,17 @@ from headway.doors.cli.entry import COMMANDS, headway_command
 from tests.docs.console import REPOSITORY
 from tests.doors.typed import Place
 
-HEAVY = ("rich", "graphlay", "renderdag", "sqlite3", "psycopg", "PIL", "resvg_py", "subprocess")
+HEAVY = (
+    "rich",
+    "yaml",
+    "graphlay",
+    "renderdag",
+    "sqlite3",
+    "psycopg",
+    "PIL",
+    "resvg_py",
+    "subprocess",
+)
 
 
 def test_headway_alone_says_in_three_lines_what_to_type(place: Place) -> None:

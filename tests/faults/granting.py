@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from headway.adapters.dispatching import Answered, Heard
 from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.ports.bus import (
     Bus,
@@ -15,7 +16,7 @@ from headway.ports.bus import (
     Settlement,
 )
 from headway.releases.claims import Attempt, Claims
-from headway.runtime.sending import Answered, Heard, SentStep
+from headway.runtime.sending import StepSender
 from headway.runtime.worker import Worker
 from headway.wire import names
 from headway.wire.messages import Claim, Grant, Response, StepMessage
@@ -31,10 +32,12 @@ class Sent:
 
     def __init__(self, bus: Bus, parameters: dict[str, Any], **kwargs: Any) -> None:
         own = {"command": "frob", "subcommand": "frob", "hosts": ["localhost"]}
-        self.step = SentStep(bus, "frob", StepMessage(parameters={**parameters, **own}), **kwargs)
+        self._sender = StepSender(bus, **kwargs)
+        self._sender.open()
+        self.step = self._sender.send("frob", StepMessage(parameters={**parameters, **own}))
         self._changed = threading.Condition()
         self.heard: list[tuple[Heard, float]] = []
-        self.step.send()
+        self.step.wait_until_taken()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -55,8 +58,11 @@ class Sent:
         """Returns the answers that counted, when the step has ended."""
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive(), self.heard
-        self.step.close()
+        self.close()
         return [status_of(news) for news, _ in self.heard if isinstance(news, Answered)]
+
+    def close(self) -> None:
+        self._sender.close()
 
     def counts(self, kind: type[Any]) -> int:
         return sum(isinstance(news, kind) for news, _ in self.heard)

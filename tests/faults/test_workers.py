@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headway.adapters.dispatching import Answered, Claimed, Lost
 from headway.ports.bus import (
     Binding,
     Closed,
@@ -20,7 +21,6 @@ from headway.ports.bus import (
     Queue,
     QueueKind,
 )
-from headway.runtime.sending import Answered, Granted, Lost
 from headway.runtime.worker_connection import WorkerConnection
 from headway.testing import buses
 from headway.wire import names
@@ -55,7 +55,7 @@ def test_a_worker_killed_in_its_step_is_missed_within_seconds_and_nobody_runs_it
         sent = Sent(bus, holding.parameters())
         held = holding.held()
         sent.wait_for(Answered, "started")
-        holder = next(news.worker for news, _ in sent.heard if isinstance(news, Granted))
+        holder = next(news.worker for news, _ in sent.heard if isinstance(news, Claimed))
         pid = int(holder.split(".")[-2])
         killed = doomed if doomed.process.pid == pid else other
         killed_at = time.monotonic()
@@ -74,7 +74,7 @@ def test_a_worker_killed_in_its_step_is_missed_within_seconds_and_nobody_runs_it
         ]
         assert noticed_s < 5  # about one, on a machine that is not busy
         assert sent.counts(Answered) == 1
-        sent.step.close()
+        sent.close()
 
 
 # The network

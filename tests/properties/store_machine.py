@@ -129,6 +129,10 @@ class StoreMachine(RuleBasedStateMachine):
         if self.both(write) is None:
             self.seqs[id] = max(self.seqs.get(id, 2), seq + len(rows))
 
+    @rule(id=IDS, lines=LINES)
+    def add_output(self, id: str, lines: list[Line]) -> None:
+        self.both(lambda store: store.add_output(id, lines))
+
     @rule(id=IDS, off=st.sampled_from([0, 0, 1]))
     def beat(self, id: str, off: int) -> None:
         epoch = self.epochs.get(id, 1) + off

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headway.errors import WireError
 from headway.wire import strict_json
-from headway.wire.messages import ABSENT, MESSAGES, WireMessage, keys_of
+from headway.wire.messages import ABSENT, MESSAGES, Part, WireMessage, keys_of
 from headway.wire.shapes import (
     Anything,
     Choice,
@@ -44,7 +44,7 @@ def fitting(shape: Shape) -> st.SearchStrategy[Any]:
         case Choice():
             return st.sampled_from(shape.schema()["enum"])
         case Whole():
-            return st.integers(0, (1 << 63) - 1)
+            return st.integers(0, shape.schema()["maximum"])
         case YesNo():
             return st.booleans()
         case OrNull():
@@ -54,13 +54,15 @@ def fitting(shape: Shape) -> st.SearchStrategy[Any]:
         case MapOf():
             keys = st.sampled_from(inner._keys) if inner._keys else TEXTS
             return st.dictionaries(keys, fitting(inner._of), max_size=3)
+        case Part():
+            return messages(shape.of)
         case _:
             raise AssertionError(shape)
 
 
 @st.composite
-def messages(draw: st.DrawFn) -> WireMessage:
-    kind = draw(st.sampled_from(MESSAGES))
+def messages(draw: st.DrawFn, kind: type[WireMessage] | None = None) -> WireMessage:
+    kind = kind or draw(st.sampled_from(MESSAGES))
     found = {}
     for key in keys_of(kind):
         if key.required or draw(st.booleans()):

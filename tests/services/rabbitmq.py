@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -88,7 +89,7 @@ class RabbitNode:
         cookie = self._directory / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(20))
         cookie.chmod(0o400)
-        self._cookie = cookie.read_text()
+        self.cookie = cookie.read_text()
         config = CONFIG.format(admin=ADMIN, password=self._password)
         (self._directory / "rabbitmq.conf").write_text(config)
         (self._directory / "advanced.config").write_text(ADVANCED.format(patience_ms=PATIENCE_MS))
@@ -171,7 +172,7 @@ class RabbitNode:
 
         Some hundred times quicker than rabbitmqctl, which starts a virtual machine each time.
         """
-        command = ["erl_call", "-r", "-sname", self.name, "-c", self._cookie, "-timeout", "60"]
+        command = ["erl_call", "-r", "-sname", self.name, "-c", self.cookie, "-timeout", "60"]
         for _ in range(5):
             told = subprocess.run(
                 [*command, "-e"],
@@ -210,6 +211,23 @@ class RabbitNode:
             f"rabbit_auth_backend_internal:set_permissions({text(user)}, {text(vhost)},"
             f' {text(configure)}, {text(write)}, {text(read)}, <<"tests">>).'
         )
+
+    @contextmanager
+    def managed(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """With its management plugin: the port of that, and an environment for rabbitmqctl."""
+        plugins = self._directory / "enabled_plugins"
+        (port,) = free_ports(1)
+        configured = f'tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}]'
+        plugins.write_text("[rabbitmq_management].\n")
+        ensure = f'rabbit_plugins:ensure("{plugins}")'
+        self.tell(f"application:set_env(rabbitmq_management, {configured}), {ensure}.")
+        try:
+            environment = self._environment()
+            path = f"{self._server.parent}:{environment['PATH']}"
+            yield port, {**environment, "PATH": path}
+        finally:
+            plugins.write_text("[].\n")
+            self.tell(f"{ensure}.")
 
     def drop_vhost(self, name: str) -> None:
         """Away with it, whoever is still connected."""
@@ -302,6 +320,28 @@ class RabbitMQ:
         user = f"{self.vhost}.{name}"
         self.node.make_user(user, self.password, self.vhost, configure, write, read)
         return self.node.url(user, self.password, self.vhost)
+
+    @contextmanager
+    def administered(self, home: Path) -> Iterator[dict[str, str]]:
+        """An environment in which an administrator types rabbitmqadmin and rabbitmqctl."""
+        self.node.tell(
+            f'rabbit_auth_backend_internal:set_tags(<<"{self.vhost}">>, [administrator],'
+            ' <<"tests">>).'
+        )
+        with self.node.managed() as (port, environment):
+            access = {
+                "hostname": "127.0.0.1",
+                "port": port,
+                "username": self.vhost,
+                "password": self.password,
+            }
+            lines = [f"{name} = {value}" for name, value in access.items()]
+            home.mkdir(exist_ok=True)
+            (home / ".rabbitmqadmin.conf").write_text("\n".join(["[default]", *lines, ""]))
+            cookie = home / ".erlang.cookie"
+            cookie.write_text(self.node.cookie)
+            cookie.chmod(0o400)
+            yield {**environment, "HOME": str(home)}
 
     def cut(self) -> None:
         """Closes every connection to the virtual host, without a word to the clients."""

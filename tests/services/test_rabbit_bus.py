@@ -22,6 +22,7 @@ from headway.errors import HeadwayError, Refused, Rejected, Unavailable
 from headway.ports.bus import (
     Binding,
     Closed,
+    Delivery,
     Exchange,
     Message,
     Opened,
@@ -343,13 +344,20 @@ def test_a_broker_whose_certificate_is_trusted_is_spoken_to(
     address = tls(server_context(authority, "localhost"))
     with open_bus(replace(address, cacertfile=trusted)) as bus:
         inbox = Inbox()
-        bus.declare(Queue("q", QueueKind.CLASSIC))
-        bus.consume("q", inbox, prefetch=100)
-        sent = [bus.publish(text("x" * 10_000), "q") for _ in range(100)]
+        bus.declare(Queue("q", QueueKind.CLASSIC), Queue("answers", QueueKind.CLASSIC))
+
+        def answer(delivery: Delivery) -> None:
+            bus.publish(delivery.message, "answers")
+            bus.settle(delivery, Settlement.ACK)
+
+        for _ in range(4):
+            bus.consume("q", answer, prefetch=10)
+        bus.consume("answers", inbox, prefetch=200)
+        sent = [bus.publish(text(f"{number:10000}"), "q") for number in range(200)]
         for confirmation in sent:
             confirmed(confirmation)
-        for _ in range(100):
-            assert bus.settle(inbox.get(), Settlement.ACK) is None
+        assert {int(inbox.get().message.body) for _ in range(200)} == set(range(200))
+        assert bus.counts().connections == 1
 
 
 def test_a_certificate_for_another_name_can_be_asked_for(

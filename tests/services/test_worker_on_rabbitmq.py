@@ -236,7 +236,7 @@ def test_the_configuration_and_the_log_go_where_the_command_line_says(
     words = (frobbing.__file__, write_mq_config(tmp_path, rabbitmq.url))
     worker = start(*words, "-w", tmp_path / "worker.json", "--log-stdout", "--concurrency", "2")
     said = worker.wait_for("serving worker.secretfrob at")
-    assert " - headway.worker - INFO - " in said
+    assert " - FrobWorker - INFO - " in said
     for run in ("run-1", "run-2"):
         at.send(holding.step(), "worker.secretfrob", correlation_id=run)
     both = [holding.held() for _ in range(2)]  # are inside at once

@@ -50,15 +50,19 @@ def run(
     over: Callable[[int], None],
     ends_at: Callable[[], float | None],
     stopping: Callable[[], bool],
+    inherit: bool = True,
 ) -> Completed:
     """Run a command to its end.
+
+    ``env`` is added to this process's environment; without ``inherit`` it is all there is, and
+    what the command makes is for its user alone (umask 077).
 
     ``wrote`` is given ("out" or "err", line) as lines come; ``started`` and ``over`` the process
     id. ``ends_at`` (monotonic; None: no bound) and ``stopping`` are asked again and again.
     Raises: CommandFailed, FileNotFoundError.
     """
     argv = _checked(argv)
-    process = _begun(argv, cwd, env, input)
+    process = _begun(argv, cwd, env, input, inherit)
     try:
         started(process.pid)
         reading = _Reading(process, wrote)
@@ -121,7 +125,11 @@ def _unmarked(env: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _begun(
-    argv: Sequence[str], cwd: str | None, env: Mapping[str, str] | None, input: str | None
+    argv: Sequence[str],
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    input: str | None,
+    inherit: bool,
 ) -> "subprocess.Popen[bytes]":
     program = _found(argv[0], cwd, env)
     setpriv = _setpriv()
@@ -136,11 +144,18 @@ def _begun(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env=None if env is None else {**os.environ, **env},
+            env=_environment(env, inherit),
+            umask=-1 if inherit else 0o077,
             # A session, not only a group: what asks the terminal for a password is refused at
             # once, where a group in the background would be stopped and wait for ever.
             start_new_session=True,
         )
+
+
+def _environment(env: Mapping[str, str] | None, inherit: bool) -> dict[str, str] | None:
+    if not inherit:
+        return dict(env or {})
+    return None if env is None else {**os.environ, **env}
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

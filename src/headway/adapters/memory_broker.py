@@ -168,6 +168,7 @@ class MemoryBroker:
 
     def declare(self, link: Link, part: Exchange | Queue) -> Declared:
         with self.acting():
+            self._require_link(link)
             self._hope()
             if isinstance(part, Exchange):
                 created = part.name not in self._exchanges
@@ -179,6 +180,7 @@ class MemoryBroker:
 
     def delete(self, link: Link, name: str) -> None:
         with self.acting():
+            self._require_link(link)
             if queue := self._queues.get(name):
                 self._require(link, "configure", name)
                 self._require_unlocked(link, queue)
@@ -200,6 +202,7 @@ class MemoryBroker:
         self, link: Link, name: str, prefetch: int, give: Callable[[Delivery], object]
     ) -> Taker:
         with self.acting():
+            self._require_link(link)
             taker = Taker(link.number, next(self._numbers), prefetch, give)
             if name == DIRECT_REPLY_TO:
                 self._addresses[self._address(taker)] = taker
@@ -302,6 +305,11 @@ class MemoryBroker:
     def _end(self, link: Link, publication: Publication, error: HeadwayError | None) -> None:
         self.later(("confirms", link.number), lambda: publication.end(error))
 
+    def _require_link(self, link: Link) -> None:
+        """A bus whose connection was cut may not have been told yet."""
+        if link.number not in self._links:
+            raise Unavailable(f"the connection to the in-memory broker {self.name!r} has gone")
+
     def _require(self, link: Link, verb: str, name: str) -> None:
         pattern = getattr(self._permissions.get(link.user, Permissions()), verb)
         if not re.search(pattern, name or "amq.default"):
@@ -357,6 +365,7 @@ class MemoryBroker:
 
     def _deliver(self, link: Link, publication: Publication) -> None:
         message, key, exchange = publication.message, publication.routing_key, publication.exchange
+        self._require_link(link)
         self._require(link, "write", exchange)
         if message.user_id not in (None, link.user):
             raise Rejected(f"user {link.user!r} may not send as user {message.user_id!r}")

@@ -77,18 +77,16 @@ class SqlStore:
             if rows:
                 self._insert_events(id, lap, first_seq, rows)
             if lines:
-                run = self._number(id)
-                self._database.insert(
-                    statements.ADD_LINES,
-                    [
-                        (run, key, number, at_us, storable(stream), storable(text), lost)
-                        for key, number, at_us, stream, text, lost, _ in lines
-                    ],
-                )
+                self._insert_lines(self._number(id), lines)
             for request, answer in answers:
                 self._database.change(
                     statements.ANSWER, id=request, run=self._number(id), answer=storable(answer)
                 )
+
+    def add_output(self, id: str, lines: Sequence[Line]) -> None:
+        with self._use, self._database.transaction():
+            self._insert_lines(self._number(id, afresh=True), lines)
+            del self._numbers[id]  # who keeps the output of all runs is not to remember each
 
     def beat(self, id: str, epoch: int) -> None:
         with self._use, self._database.transaction():
@@ -212,6 +210,15 @@ class SqlStore:
             [
                 (run, place, at_us, kind, key, number, lap, body)
                 for place, (kind, at_us, key, number, body) in enumerate(rows, seq)
+            ],
+        )
+
+    def _insert_lines(self, run: int, lines: Sequence[Line]) -> None:
+        self._database.insert(
+            statements.ADD_LINES,
+            [
+                (run, key, number, at_us, storable(stream), storable(text), lost)
+                for key, number, at_us, stream, text, lost, _ in lines
             ],
         )
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from headway.adapters.database import OLDEST_READER, migrations, require_readable
 from headway.adapters.filesystems import is_remote
@@ -37,21 +38,25 @@ class SqliteDatabase:
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, *, durable: str = "process") -> None:
-        """``durable``: "process" or "power", what a commit survives."""
+    def __init__(self, path: Path, *, durable: str = "process", read_only: bool = False) -> None:
+        """``durable``: "process" or "power", what a commit survives. ``read_only``: it is there,
+        and not a byte of it is to change."""
         self.place = str(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Only a new file: to close a handle on one that this process has open already would
-            # give up the locks it has there.
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+            if not read_only:
+                _make(path)
             # The statements of a transaction are our own, and so is the waiting.
             self._connection = sqlite3.connect(
-                path, timeout=0, isolation_level=None, check_same_thread=False
+                f"file:{quote(str(path.absolute()))}?mode=ro" if read_only else path,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=read_only,
             )
         except (OSError, sqlite3.Error) as error:
             raise self._failure(error) from error
+        if read_only:
+            return
         try:
             self._configure("DELETE" if is_remote(path.parent) else "WAL", durable)
         except BaseException:
@@ -213,6 +218,14 @@ _REFUSALS = {
     errno.EPERM: _READ_ONLY,
     errno.EROFS: _READ_ONLY,
 }
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Only a new file: to close a handle on one that this process has open already would give up
+    # the locks it has there.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _code(error: BaseException) -> int | None:

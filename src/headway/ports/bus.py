@@ -170,15 +170,23 @@ class Counts(NamedTuple):
     connections: int
 
 
+BODY_BYTES = 1 << 20
+UNCONFIRMED = 10_000
+UNCONFIRMED_BYTES = 64 << 20
+ANSWER_S = 15.0
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 10.0
+
+
 class Limits(NamedTuple):
     """What bounds a bus's memory and its patience."""
 
-    body_bytes: int = 1 << 20  # of a message, published or delivered
-    unconfirmed: int = 10_000  # messages published and not confirmed; then publishing fails
-    unconfirmed_bytes: int = 64 << 20  # of their bodies
-    answer_s: float = 15.0  # for the broker's answer to anything asked of it
-    first_wait_s: float = 0.1  # before the first attempt to connect again; doubled each time
-    longest_wait_s: float = 10.0
+    body_bytes: int = BODY_BYTES  # of a message, published or delivered
+    unconfirmed: int = UNCONFIRMED  # messages published, not confirmed; then publishing fails
+    unconfirmed_bytes: int = UNCONFIRMED_BYTES  # of their bodies
+    answer_s: float = ANSWER_S  # for the broker's answer to anything asked of it
+    first_wait_s: float = FIRST_WAIT_S  # before connecting again; the bound doubles each time
+    longest_wait_s: float = LONGEST_WAIT_S
 
 
 class Confirmation(Protocol):

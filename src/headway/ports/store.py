@@ -60,10 +60,13 @@ class Entry(NamedTuple):
     row: Row
 
 
+NO_JOB = -1  # the key of lines that are a run's, of no job that is known
+
+
 class Line(NamedTuple):
     """A line of output. ``lost`` > 0: so many lines were not kept here."""
 
-    key: int
+    key: int  # the job's, or NO_JOB
     number: int
     at_us: int
     stream: str
@@ -137,6 +140,9 @@ class Store(Protocol):
         for a place in the journal that is taken, for a second end of a try and for a second
         success of a job in one lap. Nothing is written then.
         """
+
+    def add_output(self, id: str, lines: Sequence[Line]) -> None:
+        """Keep output of a run, whoever owns it, or nobody; no sign that its owner lives."""
 
     def beat(self, id: str, epoch: int) -> None:
         """Say that the owner lives. Raises: Conflict as ``append``."""

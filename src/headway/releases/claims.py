@@ -99,16 +99,20 @@ class Claims:
     def __init__(self) -> None:
         self._attempts: dict[str, Attempt] = {}
         self._ids: dict[tuple[str, str], str] = {}  # by run and reply queue
+        self._places: dict[str, tuple[str, str]] = {}  # the other way
 
     def offer(self, id: str, run: str, reply_queue: str) -> None:
         """An attempt is being dispatched. A run has one unanswered on a reply queue at a time."""
         self._attempts[id] = Attempt(id)
         self._ids[run, reply_queue] = id
+        self._places[id] = run, reply_queue
 
     def forget(self, id: str) -> None:
         """It is over for whoever offered it; later news of it is Ignored."""
         self._attempts.pop(id, None)
-        self._ids = {key: known for key, known in self._ids.items() if known != id}
+        place = self._places.pop(id, None)
+        if place is not None and self._ids.get(place) == id:
+            del self._ids[place]
 
     @property
     def attempts(self) -> Mapping[str, Attempt]:

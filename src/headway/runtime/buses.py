@@ -1,15 +1,15 @@
 """Makes the bus that an address names. What a bus needs is imported when one is made."""
 
 from headway.adapters.bus_address import BusAddress, MemoryAddress
-from headway.errors import DefinitionError, Rejected
+from headway.errors import Rejected
 from headway.ports.bus import Bus, Limits
 
 
 def make_bus(address: BusAddress, limits: Limits | None = None, name: str | None = None) -> Bus:
     """A bus, not yet open.
 
-    Raises: Rejected for the bus in one process, which nobody else could reach; DefinitionError
-    when what is needed for it is not installed.
+    Raises: Rejected for the bus in one process, which nobody else could reach; Unavailable when
+    what is needed for it is not installed.
     """
     if isinstance(address, MemoryAddress):
         raise Rejected(
@@ -17,12 +17,6 @@ def make_bus(address: BusAddress, limits: Limits | None = None, name: str | None
             " try a worker out with `headway step COMMAND:SUBCOMMAND --worker FILE.py:Class`, let"
             " `headway up` run workers in its own process, or name a broker (amqp://…)"
         )
-    try:
-        from headway.adapters.rabbitmq.bus import RabbitBus
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pika":
-            raise
-        raise DefinitionError(
-            f"{address} needs pika, which is not installed: pip install 'headway[rabbitmq]'"
-        ) from error
+    from headway.adapters.rabbitmq.bus import RabbitBus
+
     return RabbitBus(address, limits, name=name)

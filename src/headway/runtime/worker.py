@@ -18,7 +18,7 @@ from typing import Any
 
 from headway.adapters.bus_address import parse_bus_url, parse_mq_config
 from headway.errors import DefinitionError, Unavailable
-from headway.ports.bus import Settlement
+from headway.ports.bus import Queue, Settlement
 from headway.runtime.buses import make_bus
 from headway.runtime.worker_config import queue_for, read_config, stop_limit_s
 from headway.runtime.worker_connection import WorkerConnection
@@ -62,8 +62,8 @@ class Worker:
         self._service = WorkerService(
             self,
             connection,
-            queue_for(type(self).__name__, self._config),
-            self._config.get("OUTPUT_LEVEL", logging.DEBUG),
+            self._consumed_queue(),
+            self._least_output(),
             stop_limit_s(self._config),
         )
         self._connect()
@@ -136,13 +136,24 @@ class Worker:
         """Connect, and declare what is served. Lost connections are made again without it."""
         self._service.connect()
 
+    def _consumed_queue(self) -> Queue:
+        """The queue that is consumed, and the keys that lead to it. Raises: DefinitionError."""
+        return queue_for(type(self).__name__, self._config)
+
+    def _least_output(self) -> str | int:
+        """The least grave output that is sent."""
+        level: str | int = self._config.get("OUTPUT_LEVEL", logging.DEBUG)
+        return level
+
     def run_forever(self) -> None:
         """Serve until ``stop``; then finish the step in hand, with a limit, and disconnect."""
         service = self._service
         try:
             if not service.stopping.is_set():
                 self._connect()
-                service.begin()
+                if service.begin():
+                    place = service.connection.bus.place
+                    self.app_logger.info("serving %s at %s", self.serves, place)
             service.stopping.wait()
         except Unavailable:
             if not service.stopping.is_set():

@@ -29,6 +29,7 @@ from headway.ports.bus import (
 from headway.runtime import clocks
 from headway.runtime.worker_answers import Answers
 from headway.runtime.worker_claims import ASK_AGAIN_S, NO_GRANTER_S, Claiming
+from headway.runtime.worker_presence import Announcer
 from headway.runtime.worker_watch import Watch
 from headway.wire import names
 
@@ -55,6 +56,7 @@ class WorkerConnection:
         self.claims = Claiming(bus, self.worker, ask_again_s, no_granter_s)
         self.answers = Answers(bus)
         self.watch = Watch()
+        self.presence = Announcer(bus, self.worker)
         self.tags = count(1)  # of deliveries, for all workers here
         self.unheard: Counter[str] = Counter()  # what nobody listened to, by key
         self._confirm_s = confirm_s
@@ -85,6 +87,7 @@ class WorkerConnection:
         self._closed = True
         self._connected.set()
         self.watch.close()
+        self.presence.close()
         self.answers.close(timeout_s)
         self.bus.close(timeout_s)
 

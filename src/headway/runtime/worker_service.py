@@ -17,7 +17,7 @@ import time
 from typing import Any, Protocol
 
 from headway.errors import HeadwayError, Unavailable, WireError
-from headway.ports.bus import Consumer, Delivery, Queue, Settlement
+from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_config import STOP_LIMIT_S
@@ -27,8 +27,6 @@ from headway.runtime.worker_sending import Sender
 from headway.runtime.worker_settling import Settler
 from headway.runtime.worker_step import StepInHand, Steps
 from headway.wire import strict_json
-
-_LOG = logging.getLogger("headway.worker")
 
 
 class Served(Protocol):
@@ -73,6 +71,7 @@ class WorkerService:
         self._looked_at: StepInHand | None = None
         self._made_way: threading.Event | None = None  # set when nothing more is given to us
         self._lock = threading.Lock()
+        self._unsure: tuple[Binding, ...] = ()  # of which we have said so
 
     # From start to stop
 
@@ -81,20 +80,24 @@ class WorkerService:
         self.connection.open()
         bus = self.connection.bus
         (declared,) = self.connection.insist(lambda: bus.declare(self.queue), self._is_stopping)
-        for binding in declared.unsure:
+        unsure = [binding for binding in declared.unsure if binding not in self._unsure]
+        self._unsure = declared.unsure
+        for binding in unsure:
             self._log.warning(
                 "we may not bind queue %s with key %s: see that the administrator has done it",
                 self.queue.name,
                 binding.key,
             )
 
-    def begin(self) -> None:
-        """Consume. Again does nothing."""
+    def begin(self) -> bool:
+        """Consume; whether that has begun just now. Again does nothing."""
         with self._lock:
             if self._consumer is None and not self._is_stopping():
                 self._consumer = self._consume()
                 self.connection.watch.add(self._make_way)
-                _LOG.info("serving %s at %s", self.queue.name, self.connection.bus.place)
+                self.connection.presence.serving(self.queue, self.name)
+                return True
+        return False
 
     def _consume(self) -> Consumer:
         bus = self.connection.bus
@@ -115,9 +118,12 @@ class WorkerService:
         self.connection.watch.remove(self._make_way)
         with self._lock:
             consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return True
         assert self._stop_at is not None
         left_s = max(0.0, self._stop_at - clocks.monotonic())
-        return consumer is None or consumer.cancel(left_s)
+        with self.connection.presence.leaving(self.queue):
+            return consumer.cancel(left_s)
 
     def _make_way(self) -> None:
         """Called once a second: leave what comes to others while an acknowledged step lasts."""
@@ -163,7 +169,8 @@ class WorkerService:
             if self._is_stopping():
                 self.settler.settle(step, Settlement.REQUEUE)
             elif self._understood(step) and self._granted(step):
-                self._worked_on(step)
+                with self.connection.presence.working(self.queue, step):
+                    self._worked_on(step)
             self.settler.settle_rest(step)
         finally:
             self._steps.in_hand = None

@@ -65,6 +65,10 @@ class DyingStore:
                 id, epoch, lap, first_seq, rows, state=state, lines=lines, answers=answers
             )
 
+    def add_output(self, id: str, lines: Sequence[Line]) -> None:
+        with self._commit():
+            self._store.add_output(id, lines)
+
     def beat(self, id: str, epoch: int) -> None:
         self._require_life()
         self._store.beat(id, epoch)

@@ -103,6 +103,10 @@ class MemoryStore:
             if state is not None and state is not RunState.RUNNING:
                 run.record = run.record._replace(state=state, ended_us=run.seen_us, owner=None)
 
+    def add_output(self, id: str, lines: Sequence[Line]) -> None:
+        with self._lock:
+            self._add_lines(self._run(id), lines)
+
     def beat(self, id: str, epoch: int) -> None:
         with self._lock:
             self._held(id, epoch).seen_us = self._now_us()

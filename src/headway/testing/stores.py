@@ -22,7 +22,7 @@ from headway.jobs.events import Row, TryEnded, decode, encode
 from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.shared import Changes
 from headway.jobs.states import RunState
-from headway.ports.store import Launch, Line, Owner, RunRecord, Store, storable
+from headway.ports.store import NO_JOB, Launch, Line, Owner, RunRecord, Store, storable
 
 EVER = 2**62  # later than any moment
 
@@ -157,6 +157,7 @@ class StoreContract:
             lambda: store.output(OTHER),
             lambda: store.asked(OTHER),
             lambda: store.ask(OTHER, "cancel", {}, "me", 1),
+            lambda: store.add_output(OTHER, [Line(1, 1, 1, "out", "never")]),
             lambda: store.find(OTHER),
         ):
             with pytest.raises(Rejected):
@@ -435,6 +436,19 @@ class StoreContract:
         with pytest.raises(Conflict):
             store.append(RUN, epoch, 1, 3, [passed(1, 2)], lines=[Line(1, 1, 1, "out", "never")])
         assert store.output(RUN) == []
+
+    def test_output_can_be_added_by_who_owns_nothing(
+        self, store: Store, epoch: int, another: Any
+    ) -> None:
+        elsewhere = another()
+        lines = [Line(NO_JOB, 0, n, "info", f"line {n}") for n in range(3)]
+        elsewhere.add_output(RUN, lines[:2])
+        store.append(RUN, epoch, 1, 2, [], state=RunState.SUCCEEDED)
+        elsewhere.add_output(RUN, [])
+        elsewhere.add_output(RUN, lines[2:])
+        assert [line._replace(id=0) for line in store.output(RUN)] == lines
+        record = store.find(RUN)
+        assert (record.state, record.epoch, record.owner) == (RunState.SUCCEEDED, epoch, None)
 
     # Forgetting
 

@@ -26,8 +26,10 @@ from headway.wire.shapes import (
 
 PHASES = ("started", "completed", "failed")
 FINAL = ("completed", "failed")
+PRESENCE_STATES = ("serving", "leaving", "left")
 SLUG_LONGEST = 80
 _ID = Text(longest=255)
+_MOMENT = Whole(most=10**17)  # microseconds of UTC since 1970; that is the year 5138
 
 
 class Absent(Enum):
@@ -81,7 +83,7 @@ class WireMessage:
 
     def to_plain(self) -> dict[str, Any]:
         found = {
-            key.name: value
+            key.name: _plain(value)
             for key in keys_of(type(self))
             if (value := getattr(self, key.name)) is not ABSENT
         }
@@ -91,6 +93,12 @@ class WireMessage:
         """Raises: WireError for what its own codec would refuse."""
         type(self).from_plain(plain := self.to_plain())
         return strict_json.encode(plain, f"the {self.TITLE}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, WireMessage):
+        return value.to_plain()
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,40 @@ class Key:
 def keys_of(message: type[WireMessage]) -> tuple[Key, ...]:
     """In the order of the class."""
     return _KEYS[message]
+
+
+def object_schema(message: type[WireMessage]) -> dict[str, Any]:
+    """The JSON Schema of its object. Keys that it does not name are allowed, and kept."""
+    keys = keys_of(message)
+    return {
+        "type": "object",
+        "properties": {
+            key.name: {"description": marked(key.says), **key.shape.schema()} for key in keys
+        },
+        "required": [key.name for key in keys if key.required],
+        "additionalProperties": True,
+    }
+
+
+def marked(text: str) -> str:
+    """From the marks of docstrings to those of Markdown."""
+    return text.replace("``", "`")
+
+
+class Part:
+    """An object within a message, which has keys of its own."""
+
+    def __init__(self, of: type[WireMessage]) -> None:
+        self.of = of
+
+    def read(self, value: Any, place: str) -> WireMessage:
+        try:
+            return self.of.from_plain(value)
+        except WireError as error:
+            raise WireError(f"{place}: {error}") from error
+
+    def schema(self) -> dict[str, Any]:
+        return object_schema(self.of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,20 +257,48 @@ class Output(WireMessage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepUnderWay(WireMessage):
+    """One step that a worker process works on."""
+
+    TITLE = "step under way"
+
+    since_us: int = _key(_MOMENT, "microseconds of UTC since 1970: since when")
+    run: str = _key(_ID, "the deployment's id", "")
+    attempt: str = _key(_ID, "the step message's ``message_id``", "")
+    command: str = _key(_ID, "as in the step's parameters", "")
+    subcommand: str = _key(_ID, "as in the step's parameters", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Presence(WireMessage):
-    """A worker process says that it is there, and what it does; key ``presence``."""
+    """A worker process says that it is there, and what it does; key ``presence``. One for each
+    queue that it serves, again and again, and when something changes."""
 
     TITLE = "presence"
 
-    worker: str = _key(_ID, "as in its claims")
+    worker: str = _key(_ID, "the process, as in its claims")
     command: str = _key(_ID, "what it serves")
     queue: str = _key(_ID, "the queue it consumes")
+    bindings: Sequence[str] = _key(ListOf(_ID), "the routing keys that lead there", [])
+    state: str = _key(
+        Choice(*PRESENCE_STATES),
+        "whether it takes steps, only finishes what it has in hand, or is gone",
+        "serving",
+    )
+    kind: str = _key(_ID, "the name of its class", "")
+    version: str = _key(_ID, "the library's name and version", "")
     host: str = _key(Text(), "where it runs", "")
     pid: int = _key(Whole(), "its process there", 0)
-    since_us: int = _key(Whole(), "microseconds of UTC since 1970: since when")
-    interval_s: int = _key(Whole(), "until it says so again")
+    since_us: int = _key(_MOMENT, "microseconds of UTC since 1970: since when it serves")
+    interval_s: int = _key(Whole(), "in how many seconds it says so again, at the latest")
+    number: int = _key(Whole(), "grows with each that the process sends", 0)
     concurrency: int = _key(Whole(), "how many steps it can do at once", 1)
-    doing: Sequence[str] = _key(ListOf(_ID), "the attempts it works on", [])
+    doing: Sequence[StepUnderWay] = _key(
+        ListOf(Part(StepUnderWay)),
+        "the steps it works on: ``since_us`` and, where known, ``run``, ``attempt``, ``command``,"
+        " ``subcommand`` of each",
+        [],
+    )
 
 
 MESSAGES: tuple[type[WireMessage], ...] = (
@@ -257,7 +327,7 @@ def _read_keys(message: type[WireMessage]) -> tuple[Key, ...]:
     )
 
 
-_KEYS = {message: _read_keys(message) for message in MESSAGES}
+_KEYS = {message: _read_keys(message) for message in (*MESSAGES, StepUnderWay)}
 
 
 def step_to_notification_format(body: Mapping[str, Any]) -> dict[str, Any]:

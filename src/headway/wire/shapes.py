@@ -65,13 +65,17 @@ class Choice:
 class Whole:
     """A whole number, 0 or more."""
 
+    def __init__(self, *, most: int = (1 << 63) - 1) -> None:
+        self._most = most
+
     def read(self, value: Any, place: str) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-            raise mistyped(value, place, "a whole number from 0")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= self._most:
+            limit = "" if self._most == (1 << 63) - 1 else f" to {self._most}"
+            raise mistyped(value, place, f"a whole number from 0{limit}")
         return value
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
+        return {"type": "integer", "minimum": 0, "maximum": self._most}
 
 
 class YesNo:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -165,7 +166,7 @@ class RabbitBus:
         if error is not None:
             self.ended(publication, error)
         elif link is None or not link.carry(
-            link.publish, publication, lambda why: self.ended(publication, why)
+            link.publish, publication, partial(self.ended, publication)
         ):
             self.ended(publication, Unavailable(f"not connected to {self.place}"))
         return publication

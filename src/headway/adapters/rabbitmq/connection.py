@@ -3,11 +3,13 @@
 import logging
 import ssl
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pika
 from pika import exceptions, frame, spec
 from pika.adapters.utils import connection_workflow
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.channel import Channel, ContentFrameAssembler
 from pika.data import decode_short_string
 
@@ -22,7 +24,13 @@ class Connection(pika.SelectConnection):
     bytes_sent: int
     frames_sent: int
     _frame_buffer: bytes
-    _held: list[bytes] | None = None
+    _transport: Any
+    _holds = 0
+    _held: list[bytes]
+
+    # Called before and after what has come is worked through, which may be many messages.
+    begin: Callable[[], None] = staticmethod(lambda: None)
+    end: Callable[[], None] = staticmethod(lambda: None)
 
     def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
         # Closed while it was opening, pika hands the exception's class on, and trips over it.
@@ -31,23 +39,49 @@ class Connection(pika.SelectConnection):
         super()._on_connection_workflow_done(conn_or_exc)  # type: ignore[misc]
 
     def hold(self) -> None:
-        """Send nothing until ``release``: then all at once, by one call of the system's."""
-        self._held = []
+        """Send nothing until ``release``: then all at once, by one call of the system's.
+
+        Within another hold, until that is released.
+        """
+        if not self._holds:
+            self._held = []
+        self._holds += 1
 
     def release(self) -> None:
-        held, self._held = self._held, None
-        if held and not self.is_closed:
-            super()._adapter_emit_data(b"".join(held))  # type: ignore[misc]
+        self._holds -= 1
+        if not self._holds and self._held and not self.is_closed:
+            self._send(b"".join(self._held))
 
     def _output_marshaled_frames(self, marshaled_frames: list[bytes]) -> None:
         # pika sends each frame by itself, and a message has three.
         data = marshaled_frames[0] if len(marshaled_frames) == 1 else b"".join(marshaled_frames)
         self.bytes_sent += len(data)
         self.frames_sent += len(marshaled_frames)
-        if self._held is not None:
+        if self._holds:
             self._held.append(data)
         else:
-            super()._adapter_emit_data(data)  # type: ignore[misc]
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """Now, as far as the system takes it; pika would first wait to be told that it does."""
+        transport = self._transport
+        plain = isinstance(transport, _AsyncPlaintextTransport)
+        if plain and not transport._tx_buffers:
+            try:
+                sent = transport._sock.send(data)
+            except (OSError, AttributeError):  # closed (then there is no socket), or not now:
+                sent = 0  # pika meets it too, and knows what to do
+            if sent == len(data):
+                return
+            data = data[sent:]
+        super()._adapter_emit_data(data)  # type: ignore[misc]
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        self.begin()
+        try:
+            super()._on_data_available(data_in)  # type: ignore[misc]
+        finally:
+            self.end()
 
     def _read_frame(self) -> tuple[int, Any]:
         buffer = self._frame_buffer

@@ -4,15 +4,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pika import exceptions
-from pika.adapters.select_connection import IOLoop
 from pika.channel import Channel
 
 from headway.adapters.publications import Publication
 from headway.adapters.rabbitmq.connection import Connection, explain, parameters
 from headway.adapters.rabbitmq.errands import Errand, Outcome, Runner
+from headway.adapters.rabbitmq.loop import Loop
 from headway.adapters.rabbitmq.outlets import DirectOutlet, Outlet
 from headway.errors import HeadwayError, Rejected, Unavailable
 from headway.ports.bus import DIRECT_REPLY_TO, Blocked, Unblocked
@@ -27,21 +27,29 @@ GRACE_S = 1.0  # for connections to close in good order, once the link is over
 _LOG = logging.getLogger("headway.bus")
 
 
+class _Order(NamedTuple):
+    do: Callable[[Any], object]
+    what: Any
+    undo: Callable[[HeadwayError], object] | None
+
+
 class Link:
     """Connected to the broker, or about to be. Made and driven by the bus's I/O thread.
 
-    Threads: ``carry`` and ``leave`` from any, everything else in the I/O thread.
+    Threads: ``carry`` and ``leave`` from any, everything else in the I/O thread, or in one that
+    holds the loop's lock.
     """
 
     def __init__(self, bus: "RabbitBus") -> None:
         """Raises: Unavailable when a certificate cannot be read."""
         self._bus = bus
         self._address = bus.address
-        self._loop = IOLoop()
+        self._io_thread = threading.get_ident()
+        self._loop = Loop(self._has_carried, self._do)
         self._mutex = threading.Lock()
-        self._carried: deque[tuple[Callable[[Any], object], Any, Callable[[Any], object] | None]]
-        self._carried = deque()
+        self._carried: deque[_Order] = deque()
         self._poked = False
+        self._doing = False  # carried orders
         self._outlets: dict[str, Outlet] = {}
         self._direct: DirectOutlet | None = None
         self._errands: list[Runner[Any]] = []
@@ -59,37 +67,45 @@ class Link:
             self._loop.close()
             raise
         self._connections = (self.publishing, self.consuming)
+        for connection in self._connections:
+            connection.begin, connection.end = self._hold, self._release
         self.publishing.add_on_connection_blocked_callback(self._on_blocked)
         self.publishing.add_on_connection_unblocked_callback(self._on_unblocked)
 
     def drive(self) -> None:
         """Returns when the link is over, and its connections are closed."""
-        try:
-            while self._closed < 2:
-                try:
-                    self._loop.start()
-                except Exception as error:  # pika's, or ours: either way, begin anew
-                    _LOG.exception("the loop that serves %s failed", self._address)
-                    self.end(Unavailable(f"the link to {self._address} failed: {error!r}"))
-        finally:
-            self._loop.close()
+        with self._loop.lock:
+            try:
+                while self._closed < 2:
+                    try:
+                        self._loop.start()
+                    except Exception as error:  # pika's, or ours: either way, begin anew
+                        _LOG.exception("the loop that serves %s failed", self._address)
+                        self.end(Unavailable(f"the link to {self._address} failed: {error!r}"))
+            finally:
+                self._loop.close()
 
     # From any thread.
 
     def carry(
         self, do: Callable[[A], object], what: A, undo: Callable[[HeadwayError], object] | None
     ) -> bool:
-        """Have it done in the I/O thread; many at once, if they come at once.
+        """Have it done as soon as may be, after what was carried before.
 
-        ``undo`` is called instead if the link ends before. Returns False if it is over.
+        The I/O thread does it, many at once if they come at once; or this one, while the other
+        waits for the network. ``undo`` is called instead if the link ends before. Returns False
+        if it is over.
         """
         with self._mutex:
             if self.over:
                 return False
-            self._carried.append((do, what, undo))
-            poke, self._poked = not self._poked, True
-        if poke:
-            self._loop.add_callback_threadsafe(self._drain)
+            self._carried.append(_Order(do, what, undo))
+        if threading.get_ident() == self._io_thread and not self._doing:
+            self._do()
+        elif self._loop.lets_in_this_thread:
+            self._do_here()
+        else:
+            self._poke()
         return True
 
     def leave(self, timeout_s: float) -> None:
@@ -224,24 +240,58 @@ class Link:
     def _on_unblocked(self, connection: Any, frame: Any) -> None:
         self._bus.tell(Unblocked())
 
-    def _drain(self) -> None:
-        """Do what was carried here, and send all that comes of it together."""
+    def _has_carried(self) -> bool:
+        return bool(self._carried)
+
+    def _do_here(self) -> None:
+        """Whoever cannot get the lock may leave: who has it looks again after letting go."""
+        loop = self._loop
+        while self._carried and not loop.wanted and loop.lock.acquire(blocking=False):
+            try:
+                self._do()
+            finally:
+                loop.lock.release()
+
+    def _poke(self) -> None:
+        if not self._poked:
+            self._poked = True
+            self._loop.add_callback_threadsafe(self._poked_at)
+
+    def _poked_at(self) -> None:
         self._poked = False
-        self.publishing.hold()
-        self.consuming.hold()
-        carried = self._carried
+        self._do()
+        if self._carried:
+            self._poke()
+
+    def _do(self) -> None:
+        """Do what was carried up to now, and send all that comes of it together.
+
+        No more than that: what comes from the broker must not wait for those who never stop.
+        """
+        self._doing = True
+        self._hold()
         try:
-            while carried:
-                do, what, undo = carried.popleft()
+            for _ in range(len(self._carried)):
+                if not self._carried:
+                    break  # one of them ended the link
+                order = self._carried.popleft()
                 try:
-                    do(what)
+                    order.do(order.what)
                 except Exception as error:
                     _LOG.exception("what was to be done at %s failed", self._address)
-                    if undo is not None:
-                        undo(Unavailable(f"it failed at {self._address}: {error!r}"))
+                    if order.undo is not None:
+                        order.undo(Unavailable(f"it failed at {self._address}: {error!r}"))
         finally:
-            self.publishing.release()
-            self.consuming.release()
+            self._release()
+            self._doing = False
+
+    def _hold(self) -> None:
+        for connection in self._connections:
+            connection.hold()
+
+    def _release(self) -> None:
+        for connection in self._connections:
+            connection.release()
 
     def _on_idle(self) -> None:
         if self._leaving and self._idle:
@@ -255,7 +305,8 @@ class Link:
     def _leave(self, timeout_s: float) -> None:
         if self.over:
             return
-        self._drain()
+        while self._carried:
+            self._do()
         self._leaving = True
         if self._idle:
             self._left()

@@ -8,7 +8,7 @@ from headway.jobs.outcomes import Failure
 from headway.jobs.plan import Plan
 from headway.jobs.progress import Progress, Try
 from headway.jobs.shared import Changes
-from headway.ports.store import Line, RunRecord
+from headway.ports.store import NO_JOB, Line, RunRecord
 
 
 def event_document(event: Event | Live, plan: Plan) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def job_document(progress: Progress, key: int, state: str, *, history: bool) -> 
 
 def line_document(line: Line, plan: Plan) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "job": plan.names[line.key],
+        "job": None if line.key == NO_JOB else plan.names[line.key],
         "try": line.number,
         "at": iso(line.at_us),
         "stream": line.stream,

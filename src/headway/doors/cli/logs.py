@@ -12,7 +12,7 @@ from headway.doors.cli.documents import line_document
 from headway.doors.cli.listing import key_of
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, coloured, faint, number, printable
-from headway.ports.store import short_id
+from headway.ports.store import NO_JOB, short_id
 
 if TYPE_CHECKING:
     from headway.jobs.plan import Plan
@@ -72,7 +72,8 @@ def _followed(store: "Store", record: "RunRecord", key: int | None) -> "Iterator
 def _print(line: "Line", plan: "Plan", *, alone: bool) -> None:
     """Safe on a terminal; into a file or a pager the text goes as it was written."""
     terminal = sys.stdout.isatty()
-    before = "" if alone else f"{printable(plan.names[line.key])} | "
+    whose = "" if line.key == NO_JOB else f"{printable(plan.names[line.key])} "
+    before = "" if alone else f"{whose}| "
     text = f"({number(line.lost, 'line')} more, not kept)" if line.lost else line.text
     if not terminal:
         click.echo(before + text, color=True)

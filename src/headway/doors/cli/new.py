@@ -1,4 +1,4 @@
-"""headway new job NAME"""
+"""headway new job NAME, headway new worker NAME"""
 
 import keyword
 import re
@@ -9,6 +9,7 @@ import click
 
 from headway.doors.cli import exits
 from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.new_worker import worker
 from headway.errors import Rejected
 
 JOB = '''\
@@ -61,6 +62,9 @@ def test_its_check_says_what_is_missing(tmp_path, monkeypatch):
 def command() -> int:
     """Begin a file of your own."""
     return exits.DONE
+
+
+command.add_command(worker)
 
 
 @command.command(short_help="Write a first job, and a test for it.")

@@ -14,12 +14,13 @@ from headway.errors import Rejected, WireError
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
-    from headway.runtime.sending import Heard, SentStep
+    from headway.adapters.dispatching import Heard
+    from headway.runtime.sending import SentStep
     from headway.runtime.worker import Worker
     from headway.wire.messages import Response, StepMessage
 
 NOBODY = """\
-nobody can serve {step} on the bus of this process.
+nobody can serve {step} on the bus of this process. The stock workers are {stock}.
 Name a worker with --worker FILE.py:Class, or a broker with --bus amqp://user:password@host/vhost"""
 LOST = """\
 in doubt: worker {worker} has gone, and whether it did the step is unknown.
@@ -45,7 +46,8 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
     """Send one step, grant its claim, and show what comes of it.
 
     --set gives dynamic values, --param parameters of the step. With --worker, that class is
-    served in this process; nothing else is needed.
+    served in this process; nothing else is needed. Without --bus, so are the stock workers:
+    headway step noop:Ok.
     """
     from headway.wire import names
 
@@ -54,20 +56,34 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
     except WireError as error:
         raise Mistyped(str(error)) from error
     message = _message(name, arguments)
-    if target is None and (bus is None or bus.startswith("memory:")):
-        raise Mistyped(NOBODY.format(step=step))
     worker_class = loaded_worker(target) if target is not None else None
+    if worker_class is None and (bus is None or bus.startswith("memory:")):
+        worker_class = _stock_worker(step, name.command)
     with ExitStack() as stack:
         return _sent(stack, name, message, worker_class, bus, arguments)
 
 
+def _stock_worker(step: str, command: str) -> "type[Worker]":
+    from headway.workers.catalogue import STOCK, stock_worker_for
+
+    found = stock_worker_for(command)
+    if found is None:
+        listed = ", ".join(one.name for one in STOCK if one.takes_steps)
+        raise Mistyped(NOBODY.format(step=step, stock=listed))
+    return found
+
+
 def loaded_worker(target: str) -> "type[Worker]":
-    """Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong."""
+    """A stock worker by its name, or the class that a TARGET names.
+
+    Raises: Mistyped for a worker that is not there, DefinitionError for one that is wrong.
+    """
     from headway.runtime.targets import UnknownTarget
     from headway.runtime.worker_targets import load_worker
+    from headway.workers.catalogue import stock_worker
 
     try:
-        return load_worker(target)
+        return stock_worker(target) or load_worker(target)
     except UnknownTarget as error:
         raise Mistyped(str(error)) from error
 
@@ -101,19 +117,21 @@ def _sent(
     url: str | None,
     arguments: Mapping[str, Any],
 ) -> int:
-    from headway.runtime.sending import SentStep
+    from headway.runtime.sending import StepSender
     from headway.runtime.worker_trial import served
 
     ours, theirs = _buses(stack, url)
-    sent = SentStep(ours, name.command, message)
-    stack.callback(sent.close)
+    sender = StepSender(ours)
+    sender.open()
+    stack.callback(sender.close)
     worker: Any = None
     serving = ExitStack()
     stack.enter_context(serving)
     if worker_class is not None:
         worker = serving.enter_context(served(worker_class, theirs(), arguments["worker_config"]))
+    sent = sender.send(name.command, message)
     try:
-        sent.send()
+        sent.wait_until_taken()
     except Rejected as error:
         if worker is None:
             raise
@@ -148,7 +166,7 @@ def _buses(stack: ExitStack, url: str | None) -> Any:
 
 def _watched(sent: "SentStep", serving: ExitStack) -> int:
     """Show what comes; when the answer is there, let the worker end, and show what came then."""
-    from headway.runtime.sending import Answered, Lost
+    from headway.adapters.dispatching import Answered, Lost
 
     final: Response | None = None
     for news in sent.heard():
@@ -174,24 +192,25 @@ def _watched(sent: "SentStep", serving: ExitStack) -> int:
 
 
 def _show(news: "Heard") -> None:
-    from headway.runtime import sending
+    from headway.adapters import dispatching as heard
 
     match news:
-        case sending.Granted(worker):
-            click.echo(faint(f"granted to {printable(worker)}"))
-        case sending.GivenBack() | sending.Lost():
+        case heard.Claimed(worker, _, again):
+            if not again:
+                click.echo(faint(f"granted to {printable(worker)}"))
+        case heard.GivenBack() | heard.Lost() | heard.Undelivered():
             pass
-        case sending.Answered(response):
+        case heard.Answered(response):
             click.echo("\n".join([response.status, *_details(response)]))
-        case sending.Line(level, text):
+        case heard.Line(level, text):
             for line in text.rstrip("\n").split("\n"):
                 shown = f"  | {printable_lines(line)}"
                 click.echo(faint(shown) if level == "debug" else shown)
-        case sending.Notified(transport, notice):
+        case heard.Notified(transport, notice):
             said = f"{printable(notice.slug)}: {printable(notice.message)}"
             whom = ", ".join(printable(one) for one in notice.target)
             click.echo(f"notice of {notice.phase} to {whom} by {printable(transport)}: {said}")
-        case sending.Overheard(reason):
+        case heard.Overheard(reason):
             click.echo(faint(f"ignored: {printable(reason)}"))
 
 

@@ -34,7 +34,8 @@ Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost""
 def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> int:
     """Serve the worker class TARGET until told to stop (Ctrl-C, SIGTERM).
 
-    TARGET is FILE.py:Class or package.module:Class.
+    TARGET is FILE.py:Class, package.module:Class, or the name of a stock worker: noop, sleep,
+    shell, httprequest, notify, output.
     """
     import sys
 

@@ -1,0 +1,471 @@
+"""Dispatches attempts at steps over a bus, and says what is heard of each.
+
+One dispatcher serves any number of runs. An attempt is offered, claimed by a worker, granted once
+whoever offered it says so, and answered; what comes late, twice or from elsewhere is counted. Two
+unanswered attempts of one run never share a reply queue, so that an answer that names no attempt
+is still known by its run and queue.
+
+Threads: messages are taken in the bus's own thread, which calls ``told``; it must not block. A
+thread of its own looks whether the workers that hold attempts are still there.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from headway.errors import HeadwayError, WireError
+from headway.jobs.schedule import Ignored
+from headway.ports.bus import (
+    Binding,
+    Bus,
+    Confirmation,
+    Consumer,
+    Delivery,
+    Exchange,
+    Message,
+    News,
+    Opened,
+    Queue,
+    QueueKind,
+    Settlement,
+)
+from headway.releases.claims import Attempt, Claims
+from headway.releases.holders import LOST_AFTER_S, Holders
+from headway.wire import names
+from headway.wire.messages import Claim, Grant, Notification, Output, Response, StepMessage
+
+_LOG = logging.getLogger("headway.dispatching")
+LOOK_S = 0.5  # how often it is looked whether the workers that hold attempts are still there
+PREFETCH = 500  # messages of a queue that may be unsettled at once
+KEPT_S = 3600  # how long the broker keeps the queues of a dispatcher that has gone
+
+
+class Claimed(NamedTuple):
+    """A worker wants the attempt, and waits for ``grant``."""
+
+    worker: str
+    grant: Callable[[], None]
+    again: bool  # whether it had it before, and only asks again
+
+
+class Lost(NamedTuple):
+    """The worker has gone: whether the step was carried out is unknown. It may be heard of yet."""
+
+    worker: str
+
+
+class GivenBack(NamedTuple):
+    """The worker that had it has not begun, and does not want it; its message is settled."""
+
+    worker: str
+
+
+class Answered(NamedTuple):
+    """A response that counts."""
+
+    response: Response
+    worker: str  # who sent it, as far as it says
+    notices: tuple[str, ...]  # the notices that the worker sent, each "phase.transport"
+    settle: Callable[[], None]  # once what follows from it is stored
+
+
+class Line(NamedTuple):
+    """Of the step's output."""
+
+    level: str
+    text: str
+
+
+class Notified(NamedTuple):
+    """A notice on its way to people."""
+
+    transport: str
+    notice: Notification
+
+
+class Undelivered(NamedTuple):
+    """The broker does not have the message, or nobody can tell (Unavailable)."""
+
+    error: HeadwayError
+
+
+class Overheard(NamedTuple):
+    """Something that counts for nothing, and why."""
+
+    reason: str
+
+
+Heard = Claimed | GivenBack | Lost | Answered | Line | Notified | Undelivered | Overheard
+
+
+@dataclass(slots=True)
+class _Offer:
+    """An attempt that somebody waits for."""
+
+    attempt: str
+    run: str
+    replies: str  # the reply queue
+    key: str
+    message: Message
+    told: Callable[[str, Heard], None]
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is under way for one run."""
+
+    attempts: dict[str, None] = field(default_factory=dict)  # the oldest first
+    replies: set[str] = field(default_factory=set)  # queues that one of them is to be answered on
+
+
+class Dispatcher:
+    """Sends attempts and takes what comes of them. Thread-safe."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        *,
+        durable: bool = False,
+        watches: bool = True,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> None:
+        """The bus is open, or will be before ``open``.
+
+        ``name`` begins the names of its queues, which only it may use. They are kept when the
+        connection is lost; ``durable``: and for whoever follows with the same name, even if the
+        broker is killed. ``watches``: whether it listens to output and notices too.
+        ``lost_after_s``: how long a worker that cannot be found is waited for.
+        """
+        self.ignored: Counter[str] = Counter()  # what counted for nothing, by reason
+        self._bus = bus
+        self._name = name
+        self._durable = durable
+        self._watches = watches
+        self._lock = threading.Lock()
+        self._claims = Claims()
+        self._holders = Holders(lost_after_s)
+        self._granted: dict[str, str] = {}  # attempt to worker, of those that are under way
+        self._was_away = False
+        self._wanted = threading.Event()  # somebody holds an attempt
+        self._closed = threading.Event()
+        self._looking: threading.Thread | None = None
+        self._offers: dict[str, _Offer] = {}
+        self._runs: dict[str, _Run] = {}
+        self._queues: list[str] = []  # for replies
+        self._consumers: list[Consumer] = []
+
+    @property
+    def claims_queue(self) -> str:
+        return f"{self._name}.claims"
+
+    def open(self) -> None:
+        """Raises: Refused, Unavailable."""
+        claims, watch = self._queue(self.claims_queue), f"{self._name}.watch"
+        self._bus.declare(Exchange(names.EXCHANGE), claims)
+        self._consume(claims.name, self._on_claim)
+        if self._watches:
+            keys = (names.OUTPUT, names.notify_key("#"))
+            bindings = tuple(Binding(names.EXCHANGE, key) for key in keys)
+            # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
+            watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
+            self._bus.declare(watched)
+            self._consume(watch, self._on_watched)
+        self._more_replies()
+        self._bus.listen(self._on_news)
+        self._looking = threading.Thread(target=self._look_on, name="headway-holders", daemon=True)
+        self._looking.start()
+
+    def close(self) -> None:
+        """Nothing more is wanted. Queues that are not durable are removed."""
+        self._closed.set()
+        self._wanted.set()
+        if self._looking is not None:
+            self._looking.join()
+        for consumer in self._consumers:
+            consumer.cancel()
+        if self._durable:
+            return
+        for name in (self.claims_queue, *self._queues):
+            try:
+                self._bus.delete(name)
+            except HeadwayError as error:
+                _LOG.info("queue %s stays for %d s: %s", name, KEPT_S, error)
+
+    def offer(
+        self,
+        attempt: str,
+        run: str,
+        command: str,
+        step: StepMessage,
+        told: Callable[[str, Heard], None],
+        *,
+        deadline_us: int | None = None,
+        claims: bool = True,
+    ) -> Confirmation:
+        """Publish a step message; ``told`` is called with the attempt and what is heard of it.
+
+        ``claims``: whether a worker has to claim it. What can be done twice need not be. What
+        comes of the publishing is heard too, as far as it is no success.
+        Raises: WireError for what cannot be sent; Refused and Unavailable when a reply queue
+        cannot be had.
+        """
+        body = step.encode()
+        replies = self._free_replies(run)
+        headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue} if claims else {}
+        if deadline_us is not None:
+            headers[names.DEADLINE] = deadline_us
+        message = Message(
+            body,
+            names.JSON,
+            headers,
+            correlation_id=run,
+            reply_to=replies,
+            message_id=attempt,
+        )
+        offer = _Offer(attempt, run, replies, names.worker_key(command), message, told)
+        with self._lock:
+            self._offers[attempt] = offer
+            self._claims.offer(attempt, run, replies)
+            self._runs[run].attempts[attempt] = None
+        return self._publish(offer)
+
+    def offer_again(self, attempt: str) -> None:
+        """Publish it once more: nobody can tell whether it arrived. Claims tell them apart."""
+        with self._lock:
+            offer = self._offers.get(attempt)
+        if offer is not None:
+            self._publish(offer)
+
+    def is_held(self, attempt: str) -> bool:
+        """Whether a worker has it."""
+        with self._lock:
+            known = self._claims.attempts.get(attempt)
+            return known is not None and known.is_held
+
+    def withdraw(self, attempt: str) -> bool:
+        """Take back what nobody has yet; whether that was so. Later claims are denied."""
+        with self._lock:
+            known = self._claims.attempts.get(attempt)
+            if known is None or known.is_held:
+                return False
+            self._forget(attempt)
+            return True
+
+    def forget(self, attempt: str) -> None:
+        """It is over: later news of it counts for nothing."""
+        with self._lock:
+            self._forget(attempt)
+
+    def tell(self, transport: str, notice: Notification, run: str) -> None:
+        """Publish a notice; whether anybody hears it makes no difference."""
+        message = Message(notice.encode(), names.JSON, correlation_id=run, reply_to=names.LOG)
+        self._bus.publish(message, names.notify_key(transport), names.EXCHANGE)
+
+    # What comes
+
+    def _publish(self, offer: _Offer) -> Confirmation:
+        def confirmed(confirmation: Confirmation) -> None:
+            if confirmation.error is not None:
+                offer.told(offer.attempt, Undelivered(confirmation.error))
+
+        confirmation = self._bus.publish(offer.message, offer.key, names.EXCHANGE)
+        confirmation.then(confirmed)
+        return confirmation
+
+    def _on_claim(self, delivery: Delivery) -> None:
+        message = delivery.message
+        try:
+            claim = Claim.decode(message.body)
+        except WireError as error:
+            self._ignore(delivery, None, str(error))
+            return
+        with self._lock:
+            offer = self._offers.get(claim.attempt)
+            again = claim.attempt in self._granted
+            answer = self._claims.claim(claim)
+            if isinstance(answer, Attempt):
+                self._let_go(claim.attempt)
+        if isinstance(answer, Ignored):
+            self._ignore(delivery, offer, answer.reason)
+            return
+        self._bus.settle(delivery, Settlement.ACK)
+        if isinstance(answer, Attempt):
+            if offer is not None:
+                offer.told(offer.attempt, GivenBack(claim.worker))
+        elif message.reply_to is None:
+            self._ignore(None, offer, "a claim without reply address")
+        elif answer.granted and offer is not None:
+            grant = partial(self._grant, offer.attempt, claim.worker, message.reply_to)
+            offer.told(offer.attempt, Claimed(claim.worker, grant, again))
+        else:
+            self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
+            self._ignore(None, offer, f"a claim: {answer.reason}")
+
+    def _grant(self, attempt: str, worker: str, address: str) -> None:
+        with self._lock:
+            if attempt not in self._offers:
+                return  # it was given up meanwhile
+            self._granted[attempt] = worker
+            self._holders.claimed(worker, address)
+        self._wanted.set()
+        grant = Grant(attempt=attempt, worker=worker, granted=True)
+        self._bus.publish(Message(grant.encode(), names.JSON), address)
+
+    def _on_reply(self, delivery: Delivery) -> None:
+        message = delivery.message
+        worker, notices = _sender(message)
+        try:
+            response = Response.decode(message.body)
+        except WireError as error:
+            self._ignore(delivery, self._offer_of(message), str(error))
+            return
+        run = message.correlation_id or ""
+        with self._lock:
+            known = self._claims.answer(response, worker, message.message_id, run, delivery.queue)
+            offer = self._offers.get(known.id) if isinstance(known, Attempt) else None
+        if isinstance(known, Ignored) or offer is None:
+            reason = known.reason if isinstance(known, Ignored) else "nobody waits for it"
+            self._ignore(delivery, self._offer_of(message), f"{response.status}: {reason}")
+            return
+
+        def settle() -> None:
+            self._bus.settle(delivery, Settlement.ACK)
+
+        offer.told(offer.attempt, Answered(response, worker, notices, settle))
+
+    def _on_watched(self, delivery: Delivery) -> None:
+        self._bus.settle(delivery, Settlement.ACK)
+        offer = self._offer_of(delivery.message)
+        if offer is None:
+            return  # another's
+        heard: Heard
+        try:
+            if delivery.routing_key == names.OUTPUT:
+                output = Output.decode(delivery.message.body)
+                level = output.level if isinstance(output.level, str) else "info"
+                heard = Line(level, output.message)
+            else:
+                transport = delivery.routing_key.removeprefix(names.notify_key(""))
+                heard = Notified(transport, Notification.decode(delivery.message.body))
+        except WireError as error:
+            heard = Overheard(str(error))
+        offer.told(offer.attempt, heard)
+
+    def _offer_of(self, message: Message) -> _Offer | None:
+        """The attempt that a message says it is of; else the run's oldest that is under way."""
+        with self._lock:
+            named = self._offers.get(message.message_id or "")
+            if named is not None:
+                return named
+            run = self._runs.get(message.correlation_id or "")
+            oldest = next(iter(run.attempts), None) if run is not None else None
+            return self._offers[oldest] if oldest is not None else None
+
+    def _ignore(self, delivery: Delivery | None, offer: _Offer | None, reason: str) -> None:
+        if delivery is not None:
+            self._bus.settle(delivery, Settlement.ACK)
+        self.ignored[reason] += 1
+        if offer is not None:
+            offer.told(offer.attempt, Overheard(reason))
+
+    def _forget(self, attempt: str) -> None:
+        self._claims.forget(attempt)
+        self._let_go(attempt)
+        offer = self._offers.pop(attempt, None)
+        if offer is None:
+            return
+        run = self._runs[offer.run]
+        run.attempts.pop(attempt, None)
+        run.replies.discard(offer.replies)
+        if not run.attempts:
+            del self._runs[offer.run]
+
+    # Whether workers are still there
+
+    def _let_go(self, attempt: str) -> None:
+        """Nobody has it any more."""
+        worker = self._granted.pop(attempt, None)
+        if worker is not None and worker not in self._granted.values():
+            self._holders.forget(worker)
+
+    def _on_news(self, news: News) -> None:
+        if isinstance(news, Opened):
+            self._was_away = True
+
+    def _look_on(self) -> None:
+        while not self._closed.is_set():
+            self._wanted.wait()
+            self._closed.wait(LOOK_S)
+            if not self._closed.is_set():
+                self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            addresses = dict(self._holders.addresses)
+            if not addresses:
+                self._wanted.clear()
+                return
+            was_away, self._was_away = self._was_away, False
+            if was_away:
+                self._holders.was_away(time.monotonic())
+            granted = dict(self._granted) if was_away else {}
+        for attempt, worker in granted.items():
+            # A grant may have gone with our connection; the worker would ask again much later.
+            self._grant(attempt, worker, addresses[worker])
+        for worker, address in addresses.items():
+            try:
+                is_there = self._bus.exists(address)
+            except HeadwayError as error:
+                _LOG.debug("worker %s cannot be looked for: %s", worker, error)
+                continue
+            self._found(worker, is_there=is_there)
+
+    def _found(self, worker: str, *, is_there: bool) -> None:
+        with self._lock:
+            if not self._holders.found(worker, is_there, time.monotonic()):
+                return
+            offers = [self._offers.get(one.id) for one in self._claims.lost(worker)]
+        for offer in offers:
+            if offer is not None:
+                offer.told(offer.attempt, Lost(worker))
+
+    # Queues
+
+    def _free_replies(self, run: str) -> str:
+        """A reply queue that none of the run's unanswered attempts has."""
+        while True:
+            with self._lock:
+                known = self._runs.setdefault(run, _Run())
+                for name in self._queues:
+                    if name not in known.replies:
+                        known.replies.add(name)
+                        return name
+            self._more_replies()
+
+    def _more_replies(self) -> None:
+        with self._lock:
+            name = f"{self._name}.replies.{len(self._queues) + 1}"
+        self._bus.declare(self._queue(name))
+        self._consume(name, self._on_reply)
+        with self._lock:
+            self._queues.append(name)
+
+    def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
+        self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
+
+    def _queue(self, name: str) -> Queue:
+        if self._durable:
+            return Queue(name)
+        return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": KEPT_S * 1000})
+
+
+def _sender(message: Message) -> tuple[str, tuple[str, ...]]:
+    notices = message.headers.get(names.NOTICES)
+    listed = notices if isinstance(notices, list) else ()
+    return str(message.headers.get(names.WORKER, "")), tuple(map(str, listed))

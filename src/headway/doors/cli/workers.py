@@ -1,0 +1,162 @@
+"""headway workers"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.words import (
+    as_json,
+    coloured,
+    duration,
+    iso,
+    moment,
+    number,
+    printable,
+    table,
+)
+from headway.jobs.states import JobState
+
+if TYPE_CHECKING:
+    from headway.ports.bus import Bus
+    from headway.releases.presences import Seen
+    from headway.runtime.worker_listing import Heard
+    from headway.wire.messages import StepUnderWay
+
+NOWHERE = """\
+workers are listed by listening on a broker, and none is named: on the bus of one process nobody \
+else can serve, or listen.
+Name a broker:  headway workers --mq mqconf.json  or  --bus amqp://user:password@host/vhost
+Try a worker out without one:  headway step COMMAND:SUBCOMMAND --worker FILE.py:Class"""
+HEADINGS = ("SERVES", "QUEUE", "WORKER", "WHERE", "SINCE", "DOING")
+
+
+@click.command(short_help="List the workers that are there.")
+@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
+@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@options.as_json
+@options.debug
+def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
+    """List who serves what, since when, and doing which step.
+
+    Workers say every few seconds that they are there; this command listens until each must
+    have said so.
+    """
+    if mq and bus:
+        raise Mistyped("--mq and --bus both say where the bus is: give one")
+    if not mq and (not bus or bus.startswith("memory:")):
+        raise Mistyped(NOWHERE)
+
+    from headway.runtime.worker_listing import LISTEN_S, listen
+
+    with closing(_opened(mq, bus)) as opened:
+        if not as_json:
+            click.echo(f"listening for {LISTEN_S:g} s on {opened.place}", err=True)
+        heard = listen(opened)
+        _show(heard, LISTEN_S, opened.place, as_json)
+    return exits.DONE
+
+
+def _opened(mq: str | None, url: str | None) -> "Bus":
+    from headway.adapters.bus_address import parse_bus_url, parse_mq_config
+    from headway.runtime.buses import make_bus
+    from headway.runtime.worker_config import read_config
+
+    address = parse_mq_config(read_config(mq)) if mq else parse_bus_url(url or "")
+    bus = make_bus(address, name="headway workers")
+    bus.open()
+    return bus
+
+
+def _show(heard: "Heard", listened_s: float, place: str, in_json: bool) -> None:
+    if in_json:
+        workers = [_document(seen, heard.at_us) for seen in heard.workers]
+        click.echo(as_json({"listened_s": listened_s, "workers": workers}))
+        return
+    if heard.workers:
+        for line in _lines(heard):
+            click.echo(line)
+        click.echo(f"\n{number(len(heard.workers), 'worker')} heard of in {listened_s:g} s")
+    else:
+        click.echo(
+            f"no worker was heard of in {listened_s:g} s on {place}."
+            " Serve one:  headway worker TARGET --mq mqconf.json\n"
+            "Workers of other libraries may be there without saying so."
+        )
+    if heard.flawed:
+        click.echo(f"{number(heard.flawed, 'message')} of others could not be read", err=True)
+
+
+def _lines(heard: "Heard") -> list[str]:
+    rows = [row for seen in heard.workers for row in _rows(seen, heard.at_us)]
+    lines = table(rows, HEADINGS)
+    for place, row in enumerate(rows, 1):
+        if row[5].startswith(("leaving;", "lost;")):
+            lines[place] = coloured(lines[place], JobState.WAITING)
+    return lines
+
+
+def _rows(seen: "Seen", now_us: int) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """A line for the worker, and one more for each further step it does at once."""
+    one = seen.presence
+    more = f" ×{one.concurrency}" if one.concurrency > 1 else ""
+    first, *rest = [_doing(step, now_us) for step in one.doing] or ["nothing"]
+    if (state := seen.state(now_us)) in ("leaving", "lost"):
+        first = f"{state}; {first}"
+    yield (
+        printable(", ".join(_commands(seen))),
+        printable(one.queue),
+        printable(f"{one.kind or '?'}{more}"),
+        printable(f"{one.host or '?'}, pid {one.pid}" if one.pid else one.host or "?"),
+        moment(one.since_us),
+        first,
+    )
+    for step in rest:
+        yield "", "", "", "", "", step
+
+
+def _commands(seen: "Seen") -> list[str]:
+    """What steps must begin with to get there, as far as the worker knows."""
+    from headway.wire import names
+
+    prefix = names.worker_key("")
+    keys = seen.presence.bindings or [prefix + seen.presence.command]
+    return [key.removeprefix(prefix) for key in keys]
+
+
+def _doing(step: "StepUnderWay", now_us: int) -> str:
+    name = f"{step.command}:{step.subcommand}" if step.subcommand else "a step"
+    run = f" of {step.run}" if step.run else ""
+    return printable(f"{name}{run} for {duration((now_us - step.since_us) / 1e6)}")
+
+
+def _document(seen: "Seen", now_us: int) -> dict[str, Any]:
+    one = seen.presence
+    return {
+        "worker": one.worker,
+        "state": seen.state(now_us),
+        "command": one.command,
+        "queue": one.queue,
+        "bindings": list(one.bindings),
+        "class": one.kind,
+        "version": one.version,
+        "host": one.host,
+        "pid": one.pid,
+        "since_at": iso(one.since_us),
+        "heard_at": iso(seen.heard_us),
+        "interval_s": one.interval_s,
+        "concurrency": one.concurrency,
+        "doing": [
+            {
+                "run": step.run,
+                "attempt": step.attempt,
+                "command": step.command,
+                "subcommand": step.subcommand,
+                "since_at": iso(step.since_us),
+            }
+            for step in one.doing
+        ],
+    }

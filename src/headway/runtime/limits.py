@@ -1,0 +1,132 @@
+"""Every limit and time that is not a job's own: where it is written, and what it limits.
+
+The page docs/reference/limits.md and what ``headway doctor`` prints are made of this table.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from headway.errors import Unavailable
+
+
+class Limit(NamedTuple):
+    """One number in the code."""
+
+    area: str
+    says: str  # what it limits
+    where: str  # module below headway, and name
+    unit: str  # "" for a bare number
+
+
+# A row a limit: what it limits, where it is written, in which unit.
+# fmt: off
+_TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
+    "Runs": (
+        ("how long a job that passed at once may wait to be written", "runtime.journal.LONGEST_WAIT_US", "µs"),
+        ("and how many of them", "runtime.journal.MOST_ROWS", "rows"),
+        ("how often an owner says that it lives", "runtime.journal.BEAT_US", "µs"),
+        ("an owner on another machine not heard of for so long is taken for dead", "runtime.ownership.LEASE_S", "s"),
+        ("how often an owner looks for requests", "runtime.runner.LOOK_S", "s"),
+        ("how long what runs is waited for once a run is stopped", "runtime.runner.STOP_GRACE_S", "s"),
+        ("how long `cancel` and `settle` wait for the owner's answer", "runtime.asking.ANSWER_S", "s"),
+        ("the longest delay that `BACKOFF` makes", "jobs.schedule.LONGEST_BACKOFF_S", "s"),
+    ),
+    "Tries": (
+        ("how long past its deadline code in a thread may take to notice, before it is overdue", "adapters.threads.OVERDUE_GRACE_S", "s"),
+        ("between TERM and KILL for a child process past its deadline", "adapters.child.HARD_GRACE_S", "s"),
+        ("between TERM and KILL for a command past its deadline", "adapters.commands.LATE_GRACE_S", "s"),
+        ("between TERM and KILL for a command of a run that is stopped", "adapters.groups.GRACE_S", "s"),
+        ("the longest line of output; the rest is cut off", "adapters.lines.LONGEST_LINE", "characters"),
+        ("the result of a child process that JSON cannot carry is shown up to", "jobs.outcomes.LONGEST_REPR", "characters"),
+    ),
+    "Stores": (
+        ("how long to wait for another writer of an SQLite file", "adapters.sqlite.BUSY_S", "s"),
+        ("how long to wait for a PostgreSQL server to accept", "adapters.postgres.CONNECT_S", "s"),
+        ("the longest statement there", "adapters.postgres.STATEMENT_S", "s"),
+        ("the longest wait for a lock there", "adapters.postgres.LOCK_S", "s"),
+    ),
+    "Bus and workers": (
+        ("the largest message, checked before it is read", "wire.strict_json.LIMIT_BYTES", "bytes"),
+        ("and the largest that is sent, or delivered whole", "ports.bus.BODY_BYTES", "bytes"),
+        ("its headers", "adapters.message_rules.HEADER_BYTES", "bytes"),
+        ("how deep they are nested", "adapters.message_rules.HEADER_DEPTH", ""),
+        ("names, keys and ids on the bus", "adapters.message_rules.SHORT_BYTES", "bytes"),
+        ("messages published and not yet confirmed, beyond which publishing fails", "ports.bus.UNCONFIRMED", "messages"),
+        ("and their bodies", "ports.bus.UNCONFIRMED_BYTES", "bytes"),
+        ("how long the broker may take to answer anything asked of it", "ports.bus.ANSWER_S", "s"),
+        ("before the first attempt to connect again; the bound doubles each time", "ports.bus.FIRST_WAIT_S", "s"),
+        ("up to", "ports.bus.LONGEST_WAIT_S", "s"),
+        ("while there is no connection, that is logged every", "adapters.rabbitmq.bus.LOG_AGAIN_S", "s"),
+        ("how long a lost connection may take to close in good order", "adapters.rabbitmq.link.GRACE_S", "s"),
+        ("direct replies that wait for their handler; beyond, they are dropped", "adapters.rabbitmq.consumers.REPLIES_KEPT", "messages"),
+        ("messages that wait in one queue of the in-memory broker", "adapters.memory_broker.QUEUE_LIMIT", "messages"),
+        ("the heartbeat asked of a broker; two and a half of silence are a lost connection", "adapters.bus_address.HEARTBEAT_S", "s"),
+        ("a claim that is not answered is asked again after", "runtime.worker_claims.ASK_AGAIN_S", "s"),
+        ("one that could not be sent, after", "runtime.worker_claims.FAILED_AGAIN_S", "s"),
+        ("a step whose queue for claims is missing for so long is put into `dead`", "runtime.worker_claims.NO_GRANTER_S", "s"),
+        ("attempts that a worker process remembers, so as not to begin one twice", "runtime.worker_claims.REMEMBERED", "attempts"),
+        ("a worker that holds an attempt is looked for every", "adapters.dispatching.LOOK_S", "s"),
+        ("and is lost when it was not found for", "releases.holders.LOST_AFTER_S", "s"),
+        ("but after whoever looks was disconnected itself, not before", "releases.holders.BACK_WITHIN_S", "s"),
+        ("the queues of a `headway step` that has gone are kept for", "adapters.dispatching.KEPT_S", "s"),
+        ("how long a step in hand is waited for when a worker is told to leave (`--stop-limit`, `STOP_LIMIT_S`)", "runtime.worker_config.STOP_LIMIT_S", "s"),
+        ("behind an acknowledged step that lasts, nothing waits that somebody else could do; looked at every", "runtime.worker_watch.LOOK_S", "s"),
+        ("an answer whose queue or broker is gone is tried for so long, where the step names no deadline", "runtime.worker_step.PATIENCE_S", "s"),
+        ("and never longer than", "runtime.worker_step.LONGEST_PATIENCE_S", "s"),
+        ("at most every", "runtime.worker_answers.LONGEST_WAIT_S", "s"),
+        ("how many of them are kept; the oldest go first", "runtime.worker_answers.KEPT", "answers"),
+        ("how long a dead letter may take to be confirmed, before the message is delivered again instead", "runtime.worker_connection.CONFIRM_S", "s"),
+        ("messages of one step that the broker has not confirmed, before the step waits for it", "runtime.worker_step.UNCONFIRMED", "messages"),
+        ("how long settling waits for them", "runtime.worker_step.CONFIRM_S", "s"),
+    ),
+    "`headway conform`": (
+        ("the heartbeat proposed to a worker", "conformance.visit.HEARTBEAT_S", "s"),
+        ("how many heartbeats a long step has to last", "conformance.trials.HEARTBEATS", ""),
+        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
+        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
+        ("the longest that a long step may take", "conformance.visit.LONG_S", "s"),
+        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
+        ("the largest prefetch that counts as bounded", "conformance.rules.PREFETCH", ""),
+        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
+    ),
+    "Playbooks": (
+        ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),
+        ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
+        ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
+        ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
+    ),
+}
+# fmt: on
+LIMITS = tuple(Limit(area, *row) for area, rows in _TABLE.items() for row in rows)
+
+
+def value_of(limit: Limit) -> float:
+    """What the code holds. Raises: Unavailable where an extra that it belongs to is missing."""
+    module, _, name = limit.where.rpartition(".")
+    value = getattr(importlib.import_module(f"headway.{module}"), name)
+    assert isinstance(value, (int, float))
+    return value
+
+
+def in_force(other: Mapping[str, float], unused: tuple[str, ...] = ()) -> list[tuple[Limit, float]]:
+    """The limits that hold, with their values.
+
+    ``other``: those set from outside, by where they are written. ``unused``: how the names of
+    modules begin that are not used. Left out are also those of extras that are not installed.
+    """
+    found = []
+    for limit in LIMITS:
+        if limit.where.startswith(unused):
+            continue
+        try:
+            found.append((limit, other.get(limit.where, value_of(limit))))
+        except Unavailable:
+            pass
+    return found
+
+
+def shown(limit: Limit, value: float) -> str:
+    """A value with its unit: 1,048,576 bytes."""
+    number = f"{value:,g}" if value % 1 else f"{value:,.0f}"
+    return f"{number} {limit.unit}".rstrip()

@@ -1,0 +1,1 @@
+"""The stock workers, each found by its name in the catalogue."""
