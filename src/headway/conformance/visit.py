@@ -90,6 +90,8 @@ class Visit:
             return not_tried(check, "its answers cannot be read: see `bodies`")
         if rules.strays(self.log, step.sent_at):
             return not_tried(check, "its answers go elsewhere: see `reply-address`")
+        if self._is_shut_out():
+            return not_tried(check, "the broker closed its channel: see `settlement`")
         if self.has_ended and self.program is not None:
             return fault(
                 check,
@@ -108,8 +110,6 @@ class Visit:
             self.unsettled += held
             return not_tried(check, "it still holds an earlier step: see `settlement`")
         if self.tap is not None and not self.deliveries(step):
-            if refused := self.refused_settling():
-                return not_tried(check, f"{refused}: see `settlement`")
             return fault(
                 check,
                 f"it did not take {step.what} {limit}",
@@ -124,12 +124,10 @@ class Visit:
     def deliveries(self, step: Step) -> list[Delivered]:
         return [one for one in self.log.all(Delivered) if one.message.message_id == step.attempt]
 
-    def refused_settling(self) -> str:
-        """That the channel which serves was closed over a settlement, if it was."""
+    def _is_shut_out(self) -> bool:
+        """Whether it serves no more because the broker took offence at a settlement."""
         refused = self.log.last(ChannelRefused)
-        if self.serving is not None or refused is None or "delivery tag" not in refused.text:
-            return ""
-        return "the broker closed its channel"
+        return self.serving is None and refused is not None and "delivery tag" in refused.text
 
     def _is_misanswered(self, step: Step) -> bool:
         return any(response_of(answer) is None for answer in self.answers(step)) or bool(
