@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from headway.adapters.memory_bus import MemoryBus
+from headway.adapters.publications import Publication
 from headway.jobs.schedule import Ignored
-from headway.ports.bus import Confirmation, Delivery, Exchange, Message, Queue, Settlement
+from headway.ports.bus import Delivery, Exchange, Message, Queue, Settlement
 from headway.runtime.worker import Worker
 from headway.wire import names
 from headway.wire.lifecycle import TRANSITIONS, Deed, State, Transition, paths, transitions_from
@@ -33,7 +34,7 @@ class Watched(MemoryBus):
             self.deeds.append(Deed.DECLARE)
         return super().declare(*parts)
 
-    def publish(self, message: Message, routing_key: str, exchange: str = "") -> Confirmation:
+    def publish(self, message: Message, routing_key: str, exchange: str = "") -> Publication:
         deed = _deed(message, routing_key)
         if deed is not None:
             self.deeds.append(deed)

@@ -63,7 +63,6 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages that wait in one queue of the in-memory broker", "adapters.memory_broker.QUEUE_LIMIT", "messages"),
         ("the heartbeat asked of a broker; two and a half of silence are a lost connection", "adapters.bus_address.HEARTBEAT_S", "s"),
         ("a claim that is not answered is asked again after", "runtime.worker_claims.ASK_AGAIN_S", "s"),
-        ("how long a step in hand is waited for when a worker is told to leave", "runtime.worker_config.STOP_LIMIT_S", "s"),
         ("how often a worker says that it is there", "runtime.worker_presence.INTERVAL_S", "s"),
         ("how soon after a change it says so, at the latest", "runtime.worker_presence.CHANGES_S", "s"),
         ("how many such messages are missed before it is taken for lost", "releases.presences.MISSED", "messages"),
@@ -87,16 +86,6 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages of one step that the broker has not confirmed, before the step waits for it", "runtime.worker_step.UNCONFIRMED", "messages"),
         ("how long settling waits for them", "runtime.worker_step.CONFIRM_S", "s"),
     ),
-    "`headway conform`": (
-        ("the heartbeat proposed to a worker", "conformance.visit.HEARTBEAT_S", "s"),
-        ("how many heartbeats a long step has to last", "conformance.trials.HEARTBEATS", ""),
-        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
-        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
-        ("the longest that a long step may take", "conformance.visit.LONG_S", "s"),
-        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
-        ("the largest prefetch that counts as bounded", "conformance.rules.PREFETCH", ""),
-        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
-    ),
     "Playbooks": (
         ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),
         ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
@@ -112,6 +101,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
         ("the largest prefetch that counts as bounded", "conformance.settling.PREFETCH", "messages"),
         ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
+    ),
     "Stock workers": (
         ("how much of its `STOP_LIMIT_S` a stock worker gives to the step in hand", "workers.patience.FINISH_SHARE", ""),
         ("the longest `sleep:Seconds`", "workers.sleep.LONGEST_S", "s"),
