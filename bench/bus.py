@@ -93,6 +93,7 @@ def request(url: str, number: int, at_once: int) -> list[float]:
         times.append(time.perf_counter() - began)
         for step in steps:
             sender.forget(step)
+    sender.close()
     bus.close()
     return times
 

@@ -1,10 +1,12 @@
 """What ``headway conform`` says without a worker."""
 
+import re
 import socket
 
 import pytest
 
 from headway.conformance.findings import NAMES
+from tests.docs.console import REPOSITORY
 from tests.doors.typed import Place
 
 
@@ -13,6 +15,13 @@ def test_the_checks_are_listed_in_words_and_in_json(place: Place) -> None:
     assert [line.split()[0] for line in said.lines] == list(NAMES)
     listed = place.type("conform", "--list", "--json").json
     assert [one["name"] for one in listed] == list(NAMES)
+
+
+def test_the_reference_tells_of_every_check_in_order() -> None:
+    page = (REPOSITORY / "docs/reference/command-line.md").read_text("utf-8")
+    table = page[page.index("| check | what is asked |") :].split("\n\n")[0]
+    told = [name for line in table.splitlines()[2:] for name in re.findall(r"`([a-z-]+)`", line)]
+    assert [name for name in told if name in NAMES] == list(NAMES)
 
 
 @pytest.mark.parametrize(

@@ -1,236 +1,38 @@
 """Workers when something goes wrong: a step granted runs once, ends once, and its reply arrives."""
 
-import queue
+import json
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headway.adapters.bus_address import RabbitAddress, parse_bus_url
-from headway.adapters.dispatching import Answered, Claimed, Heard, Lost
-from headway.adapters.rabbitmq.bus import RabbitBus
+from headway.adapters.dispatching import Answered, Claimed, Lost
 from headway.ports.bus import (
-    Bus,
+    Binding,
     Closed,
-    Delivery,
-    Limits,
-    Message,
+    ConsumerBack,
+    ConsumerLost,
     Opened,
     Queue,
     QueueKind,
-    Settlement,
 )
-from headway.releases.claims import Attempt, Claims
-from headway.runtime.sending import StepSender
-from headway.runtime.worker import Worker
 from headway.runtime.worker_connection import WorkerConnection
 from headway.testing import buses
 from headway.wire import names
-from headway.wire.messages import Claim, Grant, Response, StepMessage
+from tests.faults.granting import DEADLINE_S, FROB, BusMaker, Granting, Sent, Steps, running
 from tests.services import frobbing
 from tests.services.forwarder import Forwarder
 from tests.services.frobbing import Holding
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.worker_process import worker_process, write_mq_config
-from tests.unit.serving import CLAIMS, Desk, desk, step, worker
+from tests.unit.serving import Desk, step, worker
 
 pytestmark = pytest.mark.services
-
-DEADLINE_S = 60.0
-FROB = "worker.frob"
-BusMaker = Callable[..., RabbitBus]
-
-
-@pytest.fixture
-def make_bus(rabbitmq: RabbitMQ) -> BusMaker:
-    """Makes buses, not yet open, by a forwarder or directly."""
-
-    def make(via: Forwarder | None = None, heartbeat_s: int = 10) -> RabbitBus:
-        url = rabbitmq.url_at(via.port) if via else rabbitmq.url
-        address = parse_bus_url(f"{url}?heartbeat={heartbeat_s}")
-        assert isinstance(address, RabbitAddress)
-        return RabbitBus(address, Limits(first_wait_s=0.02, longest_wait_s=0.2))
-
-    return make
-
-
-@pytest.fixture
-def at(make_bus: BusMaker) -> Iterator[Desk]:
-    with desk(make_bus) as made:
-        yield made
-
-
-@pytest.fixture
-def network(rabbitmq: RabbitMQ) -> Iterator[Forwarder]:
-    with Forwarder(rabbitmq.node.port) as forwarder:
-        yield forwarder
-
-
-@pytest.fixture
-def holding(tmp_path: Path) -> Iterator[Holding]:
-    made = Holding(tmp_path)
-    yield made
-    made.close()
-
-
-class Sent:
-    """A step under a claim, and what is heard of it, read by a thread."""
-
-    def __init__(self, bus: Bus, parameters: dict[str, Any], **kwargs: Any) -> None:
-        own = {"command": "frob", "subcommand": "frob", "hosts": ["localhost"]}
-        self._sender = StepSender(bus, **kwargs)
-        self._sender.open()
-        self.step = self._sender.send("frob", StepMessage(parameters={**parameters, **own}))
-        self._changed = threading.Condition()
-        self.heard: list[tuple[Heard, float]] = []
-        self.step.wait_until_taken()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def wait_for(self, kind: type[Any], status: str | None = None) -> float:
-        """When it was heard."""
-
-        def found() -> float | None:
-            for news, heard_at in self.heard:
-                if isinstance(news, kind) and status in (None, status_of(news)):
-                    return heard_at
-            return None
-
-        with self._changed:
-            assert self._changed.wait_for(lambda: found() is not None, DEADLINE_S), self.heard
-            return found() or 0.0
-
-    def end(self) -> list[str]:
-        """Returns the answers that counted, when the step has ended."""
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive(), self.heard
-        self.close()
-        return [status_of(news) for news, _ in self.heard if isinstance(news, Answered)]
-
-    def close(self) -> None:
-        self._sender.close()
-
-    def counts(self, kind: type[Any]) -> int:
-        return sum(isinstance(news, kind) for news, _ in self.heard)
-
-    def _listen(self) -> None:
-        for news in self.step.heard():
-            with self._changed:
-                self.heard.append((news, time.monotonic()))
-                self._changed.notify_all()
-
-
-def status_of(news: Any) -> str:
-    return news.response.status if isinstance(news, Answered) else ""
-
-
-class Steps:
-    """What a worker's process does with steps: notes them, and waits where it is told to."""
-
-    def __init__(self) -> None:
-        self.begun: Counter[str] = Counter()  # by attempt, or run
-        self.ended: Counter[str] = Counter()
-        self.go_on = threading.Event()
-        self.inside: queue.SimpleQueue[str] = queue.SimpleQueue()
-        steps = self
-
-        def process(self: Any, channel: Any, deliver: Any, props: Any, body: Any, out: Any) -> None:
-            name = props.message_id or props.correlation_id
-            steps.begun[name] += 1
-            self.ack(deliver)
-            self.send(props.reply_to, props.correlation_id, {"status": "started"}, "")
-            out.info("at work")
-            steps.inside.put(name)
-            if body["parameters"].get("waits", True):
-                assert steps.go_on.wait(DEADLINE_S)
-            steps.ended[name] += 1
-            self.send(props.reply_to, props.correlation_id, {"status": "completed"}, "")
-
-        self.worker_class = worker(process)
-
-    def wait_inside(self) -> str:
-        return self.inside.get(timeout=DEADLINE_S)
-
-
-class Granting:
-    """Grants the claims of a desk's steps, and knows which answers count."""
-
-    def __init__(self, at: Desk, workers: set[str] | None = None) -> None:
-        self.claims = Claims()
-        self.asked: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
-        self.answers: dict[str, list[str]] = {}  # that counted, by attempt
-        self.is_deaf = False  # to claims
-        self._at = at
-        self._changed = threading.Condition()
-        at.bus.consume(CLAIMS, self._on_claim, prefetch=100, inline=True)
-        at.bus.consume("granted-replies", self._on_answer, prefetch=100, inline=True)
-
-    def send(self, attempt: str, key: str = FROB, **parameters: Any) -> None:
-        self.claims.offer(attempt, attempt, "granted-replies")
-        body = step()
-        body["parameters"] |= parameters
-        self._at.send(
-            body,
-            key,
-            headers={names.CLAIMS: CLAIMS},
-            correlation_id=attempt,
-            message_id=attempt,
-            reply_to="granted-replies",
-        )
-
-    def wait_until(self, true: Callable[["Granting"], bool]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: true(self), DEADLINE_S), (
-                self.answers,
-                self.asked,
-                self.refused,
-            )
-
-    def all_ended(self) -> bool:
-        return all("completed" in self.answers.get(one, ()) for one in self.claims.attempts)
-
-    def _on_claim(self, delivery: Delivery) -> None:
-        self._at.bus.settle(delivery, Settlement.ACK)
-        claim = Claim.decode(delivery.message.body)
-        with self._changed:
-            answer = None if self.is_deaf else self.claims.claim(claim)
-            self.asked[claim.attempt] += 1
-            if isinstance(answer, Grant):
-                self.refused[claim.attempt] += not answer.granted
-                reply_to = delivery.message.reply_to
-                assert reply_to is not None
-                self._at.bus.publish(Message(answer.encode()), reply_to)
-            self._changed.notify_all()
-
-    def _on_answer(self, delivery: Delivery) -> None:
-        self._at.bus.settle(delivery, Settlement.ACK)
-        message = delivery.message
-        response = Response.decode(message.body)
-        with self._changed:
-            counted = self.claims.answer(
-                response,
-                str(message.headers.get(names.WORKER, "")),
-                message.message_id,
-                str(message.correlation_id),
-                "granted-replies",
-            )
-            if isinstance(counted, Attempt):
-                self.answers.setdefault(counted.id, []).append(response.status)
-            self._changed.notify_all()
-
-
-@pytest.fixture
-def granting(at: Desk) -> Granting:
-    at.bus.declare(Queue("granted-replies", QueueKind.CLASSIC))
-    at.unlisten(CLAIMS)
-    return Granting(at)
 
 
 # A worker killed
@@ -313,12 +115,12 @@ def test_a_cut_before_the_grant_leaves_one_of_two_that_wait_for_it_to_begin(
     attempts = [f"attempt-{number}" for number in range(8)]
     with running(*frobs):
         for attempt in attempts:
-            granting.is_deaf = True
+            granting.deaf_to = {attempt}
             granting.send(attempt)
             granting.wait_until(lambda g, attempt=attempt: g.asked[attempt] == 1)  # type: ignore[misc]
             network.cut()
             news.wait_for(Opened)
-            granting.is_deaf = False
+            granting.deaf_to = set()
             granting.wait_until(Granting.all_ended)
     assert steps.begun == dict.fromkeys(attempts, 1)
     assert granting.answers == {one: ["started", "completed"] for one in attempts}
@@ -345,23 +147,182 @@ def test_a_stalled_connection_is_replaced_and_the_step_ends_once_and_is_answered
     bus.close()
 
 
-class running:
-    """Workers run in threads for as long as the block lasts."""
+# The broker
 
-    def __init__(self, *workers: Worker) -> None:
-        self._workers = workers
-        self._threads = [threading.Thread(target=one.run_forever) for one in workers]
 
-    def __enter__(self) -> None:
-        for one, thread in zip(self._workers, self._threads, strict=True):
-            one._service.begin()
-            thread.start()
+def test_a_broker_killed_and_restarted_loses_no_step_and_has_none_run_twice(
+    rabbitmq: RabbitMQ,
+    at: Desk,
+    granting: Granting,
+    make_bus: BusMaker,
+    tmp_path: Path,
+    holding: Holding,
+) -> None:
+    """On a classic and on a quorum queue, killed right after acknowledgements.
 
-    def __exit__(self, *_: object) -> None:
-        for one in self._workers:
-            one.stop()
-        for thread in self._threads:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive()
-        for connection in {one._service.connection for one in self._workers}:
-            connection.close()
+    One worker stays; one is killed with the broker, and another of its kind is there afterwards.
+    """
+    began_at = time.monotonic()
+    classic = Queue(FROB, QueueKind.CLASSIC, (Binding(names.EXCHANGE, FROB),))
+    doomed_queue = Queue(
+        "worker.doomed", QueueKind.CLASSIC, (Binding(names.EXCHANGE, "worker.doomed"),)
+    )
+    at.bus.declare(classic, doomed_queue)
+    steps, config = Steps(), {}
+    for queue_name in ("frob", "quorum", "doomed"):
+        config[queue_name] = tmp_path / f"{queue_name}.json"
+        config[queue_name].write_text(json.dumps({"queue": queue_name}))
+    frob, quorum = (
+        steps.worker_class(WorkerConnection(make_bus(), no_granter_s=0.2), config[name])
+        for name in ("frob", "quorum")
+    )
+    doomed_steps = Steps()
+    news = [buses.Heard(one._service.connection.bus) for one in (frob, quorum)]
+    words = (frobbing.__file__, write_mq_config(tmp_path, rabbitmq.url), "-w", config["doomed"])
+    with running(frob, quorum), worker_process(*words) as doomed:
+        doomed.wait_for("serving")
+        step_bus = make_bus()
+        step_bus.open(DEADLINE_S)
+        # RabbitMQ does not survive the kill with a quorum queue younger than a second or two.
+        number = 0
+        while time.monotonic() < began_at + 4 or number < 100:
+            for key in (FROB, "worker.quorum"):
+                granting.send(f"quick-{number}", key, waits=False)
+                number += 1
+            granting.wait_until(Granting.all_ended)
+        granting.send("doomed", "worker.doomed", **holding.parameters())
+        held = holding.held()
+        for _ in range(number):
+            steps.wait_inside()
+        granting.send("long-quorum", "worker.quorum")
+        sent = Sent(step_bus, {})  # on the classic queue
+        for _ in range(2):
+            steps.wait_inside()
+        rabbitmq.kill()
+        doomed.process.send_signal(signal.SIGKILL)
+        for one in news:
+            one.wait_for(Closed)
+        rabbitmq.start()
+        for one in news:
+            one.wait_for(Opened)
+        steps.go_on.set()
+        granting.wait_until(lambda g: "completed" in g.answers.get("long-quorum", ()))
+        assert sent.end() == ["started", "completed"]
+        # Acknowledgements that the broker forgot come again, and are asked for again.
+        other = doomed_steps.worker_class(WorkerConnection(make_bus()), config["doomed"])
+        with running(other):
+            granting.wait_until(lambda g: g.refused["doomed"] > 0)
+            for key in (FROB, "worker.quorum", "worker.doomed"):
+                granting.send(f"after on {key}", key, waits=False)
+            granting.wait_until(lambda g: g.all_ended(but="doomed"))
+        held.close()
+    begun = steps.begun + doomed_steps.begun
+    assert set(begun.values()) == {1}
+    assert len(begun) == number + 5
+    assert steps.ended + doomed_steps.ended == begun
+    assert holding.noted() == ["begin doomed"]
+    ended = {one: said for one, said in granting.answers.items() if one != "doomed"}
+    assert len(ended) == number + 4
+    assert set(map(tuple, ended.values())) <= {("started", "completed"), ("completed",)}
+    assert sent.counts(Lost) == 0
+    assert max(granting.asked.values()) > 1  # some did come again
+    step_bus.close()
+
+
+# Long steps
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_nothing_waits_behind_a_long_step_that_somebody_else_could_do(
+    at: Desk, granting: Granting, make_bus: BusMaker, claimed: bool
+) -> None:
+    steps = Steps()
+    busy, idle = (steps.worker_class(WorkerConnection(make_bus())) for _ in range(2))
+    sent = [f"short-{number}" for number in range(8)]
+
+    def send(attempt: str, **parameters: Any) -> None:
+        if claimed:
+            granting.send(attempt, **parameters)
+        else:
+            body = step()
+            body["parameters"] |= parameters
+            at.send(body, correlation_id=attempt, message_id=attempt)
+
+    with running(busy):
+        send("long")
+        steps.wait_inside()
+        with running(idle):
+            for attempt in sent:
+                send(attempt, waits=False)
+            assert {steps.wait_inside() for _ in sent} == set(sent)  # while the long one lasts
+            assert steps.ended["long"] == 0
+            steps.go_on.set()
+        # And it takes more when it has ended, as before.
+        send("last", waits=False)
+        assert steps.wait_inside() == "last"
+    assert set(steps.begun.values()) == {1}
+    assert steps.ended == steps.begun
+
+
+def test_a_step_may_take_six_heartbeats_and_one_under_a_claim_longer_than_the_broker_waits(
+    rabbitmq: RabbitMQ, at: Desk, granting: Granting, make_bus: BusMaker
+) -> None:
+    steps = Steps()
+    connection = WorkerConnection(make_bus(heartbeat_s=1))
+    frob = steps.worker_class(connection)
+    rabbitmq.be_patient(1000)
+    try:
+        with running(frob):
+            granting.send("long")
+            steps.wait_inside()
+            assert not steps.go_on.wait(6.0)  # six heartbeats; nobody sets it
+            steps.go_on.set()
+            granting.wait_until(Granting.all_ended)
+            granting.send("next")
+            granting.wait_until(Granting.all_ended)
+    finally:
+        rabbitmq.be_patient()
+    assert granting.answers == {one: ["started", "completed"] for one in ("long", "next")}
+    assert steps.begun == {"long": 1, "next": 1}
+    assert granting.asked == {"long": 1, "next": 1}
+    assert connection.bus.counts().connections == 1
+    assert connection.bus.counts().void == 0
+
+
+def test_without_a_claim_a_step_acknowledged_too_late_is_done_again_and_one_in_time_is_not(
+    rabbitmq: RabbitMQ, at: Desk, make_bus: BusMaker
+) -> None:
+    begun: Counter[str] = Counter()
+    go_on = threading.Event()
+
+    def process(self: Any, channel: Any, deliver: Any, props: Any, body: Any, out: Any) -> None:
+        begun[props.correlation_id] += 1
+        if body["parameters"]["early"]:
+            self.ack(deliver)
+        self.send(props.reply_to, props.correlation_id, {"status": "started"}, "")
+        assert go_on.wait(DEADLINE_S)
+        self.send(props.reply_to, props.correlation_id, {"status": "completed"}, "")
+
+    connection = WorkerConnection(make_bus())
+    news = buses.Heard(connection.bus)
+    rabbitmq.be_patient(1000)
+    try:
+        with running(worker(process)(connection)):
+            for early in (False, True):
+                go_on.clear()
+                body = step()
+                body["parameters"]["early"] = early
+                at.send(body, correlation_id=f"early {early}", message_id=None)
+                assert at.reply() == {"status": "started"}
+                if early:
+                    assert not go_on.wait(2.5)  # the broker looks twice a second; nobody sets it
+                else:
+                    assert "timed out" in news.wait_for(ConsumerLost).reason
+                    news.wait_for(ConsumerBack)
+                go_on.set()
+                assert at.reply() == {"status": "completed"}
+                if not early:
+                    assert [at.reply()["status"] for _ in range(2)] == ["started", "completed"]
+    finally:
+        rabbitmq.be_patient()
+    assert begun == {"early False": 2, "early True": 1}

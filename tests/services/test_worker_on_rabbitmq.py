@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -159,6 +160,27 @@ def wait_until(true: Callable[[], bool]) -> None:
         assert time.monotonic() < give_up_at
 
 
+def test_headway_step_says_when_the_worker_has_gone_and_that_a_person_must_look(
+    rabbitmq: RabbitMQ, start: Callable[..., WorkerProcess], tmp_path: Path, holding: Holding
+) -> None:
+    worker = start(frobbing.__file__, write_mq_config(tmp_path, rabbitmq.url))
+    worker.wait_for("serving")
+
+    def kill_it_in_its_step() -> None:
+        with holding.held():
+            worker.end(signal.SIGKILL)
+
+    killing = threading.Thread(target=kill_it_in_its_step)
+    killing.start()
+    words = [f"{name}={json.dumps(value)}" for name, value in holding.parameters().items()]
+    options = [word for pair in words for word in ("--param-json", pair)]
+    code, lines = sent_by_headway("frob:frob", "--bus", rabbitmq.url, *options)
+    killing.join(DEADLINE_S)
+    assert code == 4
+    assert lines[-2].startswith("in doubt: worker ")
+    assert f".{worker.process.pid}." in lines[-2]
+
+
 # The command line
 
 
@@ -296,7 +318,7 @@ def test_a_step_that_does_not_end_is_left_when_the_limit_is_over_and_given_to_an
 
 
 @pytest.mark.parametrize(
-    ("second", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)]
+    ("second", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)]
 )
 def test_a_second_signal_leaves_at_once_and_what_is_not_acknowledged_is_not_lost(
     rabbitmq: RabbitMQ,

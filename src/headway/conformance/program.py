@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -64,10 +65,12 @@ class Program:
         argv = [self._filled(word) for word in self.argv]
         if argv == list(self.argv):
             argv.append(str(self._mq))
+        if shutil.which(argv[0]) is None:
+            raise Rejected(f"there is no program {argv[0]!r}")
         with self._written.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
-                    argv,
+                    [*_dying_with_us(), *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -119,6 +122,12 @@ class Program:
     def _wait(self, process: "subprocess.Popen[bytes]", life: int) -> None:
         code = process.wait()
         self._log.note(Ended(self._log.now(), life, code))
+
+
+def _dying_with_us() -> list[str]:
+    """Where util-linux is there, the kernel ends the worker should we be killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _url(address: RabbitAddress, port: int, heartbeat_s: int) -> str:

@@ -82,7 +82,10 @@ class Answers:
                 del self._kept[oldest]
         # What was sent first fails last, if the connection is lost between the two.
         answers = self._kept.setdefault(queue, deque())
-        answers.insert(sum(one.number < answer.number for one in answers), answer)
+        at = len(answers)
+        while at and answers[at - 1].number > answer.number:
+            at -= 1
+        answers.insert(at, answer)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._send_kept, name="headway-worker answers", daemon=True

@@ -6,14 +6,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-from headway.errors import HeadwayError, WireError
+from headway.errors import HeadwayError, Refused, Rejected, WireError
 from headway.ports.bus import DIRECT_REPLY_TO, Bus, Confirmation, Delivery, Message
+from headway.runtime import clocks
 from headway.wire import names
 from headway.wire.messages import Claim, Grant
 
 _LOG = logging.getLogger("headway.worker")
 ASK_AGAIN_S = 30.0  # a claim that nobody answered
 FAILED_AGAIN_S = 1.0  # a claim that could not be sent
+NO_GRANTER_S = 5.0  # how long the queue for claims may be missing
 CONFIRM_S = 15.0
 REMEMBERED = 10_000  # attempts begun here: a second delivery of one is not begun again
 
@@ -23,10 +25,17 @@ _Heard = queue.SimpleQueue[Grant | HeadwayError | None]  # None: look again
 class Claiming:
     """For all workers of a process, which are one worker to those who grant. Thread-safe."""
 
-    def __init__(self, bus: Bus, worker: str, ask_again_s: float = ASK_AGAIN_S) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        worker: str,
+        ask_again_s: float = ASK_AGAIN_S,
+        no_granter_s: float = NO_GRANTER_S,
+    ) -> None:
         self.worker = worker
         self._bus = bus
         self._ask_again_s = ask_again_s
+        self._no_granter_s = no_granter_s
         self._lock = threading.Lock()
         self._consuming = threading.Lock()
         self._consumes = False
@@ -39,7 +48,10 @@ class Claiming:
 
         Asked again after a while, and after a lost connection; the one who grants does so once.
         Two may ask for one attempt: the broker delivers it again when a connection was lost.
+
+        Raises: Rejected, Refused when there has been nobody to ask for a while.
         """
+        nobody_since: float | None = None
         heard: _Heard = queue.SimpleQueue()
         with self._lock:
             self._asking.setdefault(attempt, []).append(heard)
@@ -48,6 +60,12 @@ class Claiming:
                 answer = self._asked(place, attempt, heard)
                 if isinstance(answer, Grant):
                     return answer
+                if isinstance(answer, (Rejected, Refused)):
+                    nobody_since = nobody_since or clocks.monotonic()
+                    if clocks.monotonic() - nobody_since >= self._no_granter_s:
+                        raise answer
+                else:
+                    nobody_since = None
                 if isinstance(answer, HeadwayError):
                     _LOG.warning("attempt %s cannot be claimed yet: %s", attempt, answer)
                     self._wait(heard, min(FAILED_AGAIN_S, self._ask_again_s), stopping)

@@ -28,8 +28,9 @@ from headway.ports.bus import (
 )
 from headway.runtime import clocks
 from headway.runtime.worker_answers import Answers
-from headway.runtime.worker_claims import ASK_AGAIN_S, Claiming
+from headway.runtime.worker_claims import ASK_AGAIN_S, NO_GRANTER_S, Claiming
 from headway.runtime.worker_presence import Announcer
+from headway.runtime.worker_watch import Watch
 from headway.wire import names
 
 T = TypeVar("T")
@@ -42,13 +43,19 @@ class WorkerConnection:
     """Claims, answers, notices, dead letters. Thread-safe."""
 
     def __init__(
-        self, bus: Bus, *, ask_again_s: float = ASK_AGAIN_S, confirm_s: float = CONFIRM_S
+        self,
+        bus: Bus,
+        *,
+        ask_again_s: float = ASK_AGAIN_S,
+        no_granter_s: float = NO_GRANTER_S,
+        confirm_s: float = CONFIRM_S,
     ) -> None:
         """``confirm_s``: how long a dead letter may take to be confirmed."""
         self.bus = bus
         self.worker = f"{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}"
-        self.claims = Claiming(bus, self.worker, ask_again_s)
+        self.claims = Claiming(bus, self.worker, ask_again_s, no_granter_s)
         self.answers = Answers(bus)
+        self.watch = Watch()
         self.presence = Announcer(bus, self.worker)
         self.tags = count(1)  # of deliveries, for all workers here
         self.unheard: Counter[str] = Counter()  # what nobody listened to, by key
@@ -79,6 +86,7 @@ class WorkerConnection:
     def close(self, timeout_s: float = 5.0) -> None:
         self._closed = True
         self._connected.set()
+        self.watch.close()
         self.presence.close()
         self.answers.close(timeout_s)
         self.bus.close(timeout_s)

@@ -86,10 +86,10 @@ def serve(
             worker._service.stop_limit_s = stop_limit_s
 
     def stop() -> None:
-        limit_s = first._service.stop_limit_s
-        first.app_logger.info("stopping; a step in hand has %g s, a second signal ends it", limit_s)
         for worker in workers:
             worker.stop()
+        limit_s = first._service.stop_limit_s
+        first.app_logger.info("stopping; a step in hand has %g s, a second signal ends it", limit_s)
 
     with stopped_by_signals(stop):
         threads = [
@@ -118,7 +118,7 @@ def _leave(
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM or Ctrl-C stops; the second of either ends the process at once, as it always does.
+    """SIGTERM or Ctrl-C stops; the second of either ends the process where it stands.
 
     Nothing is lost with it: what is not acknowledged the broker delivers again, and who granted
     an attempt sees that its worker has gone.
@@ -130,8 +130,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for again in signals:
+            signal.signal(again, signal.SIG_DFL)
         # Not here: a handler runs between two instructions of a thread that may hold a lock.
         threading.Thread(target=stop, name="headway-worker stop", daemon=True).start()
 

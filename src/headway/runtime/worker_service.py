@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from headway.errors import WireError
+from headway.errors import HeadwayError, Unavailable, WireError
 from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
@@ -68,6 +68,8 @@ class WorkerService:
         self._output_level = output_level
         self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
+        self._looked_at: StepInHand | None = None
+        self._made_way: threading.Event | None = None  # set when nothing more is given to us
         self._lock = threading.Lock()
         self._unsure: tuple[Binding, ...] = ()  # of which we have said so
 
@@ -89,15 +91,19 @@ class WorkerService:
 
     def begin(self) -> bool:
         """Consume; whether that has begun just now. Again does nothing."""
-        bus = self.connection.bus
         with self._lock:
             if self._consumer is None and not self._is_stopping():
-                self._consumer = self.connection.insist(
-                    lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
-                )
+                self._consumer = self._consume()
+                self.connection.watch.add(self._make_way)
                 self.connection.presence.serving(self.queue, self.name)
                 return True
         return False
+
+    def _consume(self) -> Consumer:
+        bus = self.connection.bus
+        return self.connection.insist(
+            lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
+        )
 
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
@@ -109,6 +115,7 @@ class WorkerService:
     def end(self) -> bool:
         """Stop, and wait for the step in hand. Whether it has ended."""
         self.stop()
+        self.connection.watch.remove(self._make_way)
         with self._lock:
             consumer, self._consumer = self._consumer, None
         if consumer is None:
@@ -117,6 +124,38 @@ class WorkerService:
         left_s = max(0.0, self._stop_at - clocks.monotonic())
         with self.connection.presence.leaving(self.queue):
             return consumer.cancel(left_s)
+
+    def _make_way(self) -> None:
+        """Called once a second: leave what comes to others while an acknowledged step lasts."""
+        step = self._steps.in_hand
+        lasts, self._looked_at = step is not None and step is self._looked_at, step
+        if step is None or not lasts or self.connection.bus.holds(step.delivery):
+            return
+        with self._lock:
+            consumer = self._consumer
+            if consumer is None or self._made_way is not None or self._steps.in_hand is not step:
+                return
+            made_way = self._made_way = threading.Event()
+        try:
+            consumer.cancel(0.0)
+        finally:
+            made_way.set()
+
+    def _take_again(self) -> None:
+        """The step that lasted has ended."""
+        with self._lock:
+            made_way = self._made_way
+        if made_way is None:
+            return
+        made_way.wait()  # else this consumer would hand on the next, beside the new one
+        with self._lock:
+            self._made_way = None
+            if self._consumer is None or self._is_stopping():
+                return
+            try:
+                self._consumer = self._consume()
+            except Unavailable:
+                pass  # told to stop meanwhile
 
     def _is_stopping(self) -> bool:
         return self.stopping.is_set()
@@ -137,6 +176,7 @@ class WorkerService:
             self._steps.in_hand = None
             if step.attempt is not None and not self._steps.is_for_later(step):
                 self.connection.claims.let_go(step.attempt)
+            self._take_again()
 
     def _understood(self, step: StepInHand) -> bool:
         flaw = step.delivery.flaw
@@ -169,7 +209,14 @@ class WorkerService:
         if step.claims is None or step.attempt is None:
             return True
         claims = self.connection.claims
-        grant = claims.ask(step.claims, step.attempt, self._is_stopping)
+        try:
+            grant = claims.ask(step.claims, step.attempt, self._is_stopping)
+        except HeadwayError as error:
+            # Not answered either: whoever may grant it after all would take that for the end.
+            why = f"nobody grants attempt {step.attempt}: {error}"
+            self._log.error("%s - %s", step.run, why)
+            self.settler.settle(step, Settlement.REJECT, why)
+            return False
         if grant is None:
             self.settler.settle(step, Settlement.REQUEUE)
             return False

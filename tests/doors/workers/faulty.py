@@ -118,7 +118,6 @@ class GoesDeaf(Plain):
         try:
             super().serve()
         except AMQPError:
-            self.handle_stop()
             while not self.stopping:
                 time.sleep(0.05)
 

@@ -21,6 +21,7 @@ class Plain:
 
     def __init__(self, mq: dict[str, Any]) -> None:
         self.stopping = False
+        self.handle_stop()
         self.taken: list[Any] = []
         credentials = pika.PlainCredentials(mq["user"], mq["password"])
         self.connection = pika.BlockingConnection(
@@ -34,7 +35,6 @@ class Plain:
         self.channel.basic_consume("worker.plain", self.take, auto_ack=self.no_ack)
 
     def serve(self) -> None:
-        self.handle_stop()
         while not self.stopping:
             self.connection.process_data_events(time_limit=0.1)
             while self.taken and not self.stopping:

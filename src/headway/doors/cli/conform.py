@@ -1,5 +1,6 @@
 """headway conform COMMAND:SUBCOMMAND -- PROGRAM..."""
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,10 @@ best a virtual host of its own"""
 @options.inputs
 @click.option("--long", metavar="SUBCOMMAND", help="One that lasts 6 s or more.")
 @click.option(
+    "--bad", metavar="SUBCOMMAND", default="NoSuchSubcommand",
+    help="One that it refuses.  [default: NoSuchSubcommand]",
+)  # fmt: skip
+@click.option(
     "--patience", "patience_s", type=click.FloatRange(0.1), metavar="SECONDS", default=10.0,
     help="How long to wait for an answer.  [default: 10]",
 )  # fmt: skip
@@ -60,12 +65,17 @@ def command(
             raise Mistyped(f"there is no check {name!r}: there are {', '.join(NAMES)}")
     if step is None:
         raise Mistyped("name a step that the worker completes: headway conform frob:Ok …")
+    signal.signal(signal.SIGTERM, _terminated)
     report = _examined(step, program, arguments)
     if as_json:
         _print_json(report, program)
     else:
         _print(report, len(CHECKS))
     return exits.DONE if report.conforms else exits.FAILED
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(exits.TERMINATED)  # on the way out, the worker is ended
 
 
 def _list(as_plain: bool) -> None:
@@ -102,6 +112,7 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
         address,
         program,
         long=arguments["long"],
+        bad=arguments["bad"],
         patience_s=arguments["patience_s"],
         chosen=arguments["checks"] or NAMES,
     )

@@ -38,7 +38,7 @@ _LOOKS = {
 @click.option("--mq", metavar="FILE", help="The same from a worker's JSON file.")
 @click.option(
     "--for", "wanted", metavar="COMPONENT", multiple=True,
-    help="The user must suffice for it: worker:COMMAND, sender, core, output, monitor.",
+    help="The user must suffice for it: worker:COMMAND, sender, workers, core, output, monitor.",
 )  # fmt: skip
 @click.option(
     "--rabbitmqctl", metavar="COMMAND",
@@ -111,7 +111,7 @@ def _component(name: str) -> "Component":
     found = wanted_component(name)
     if found is None:
         raise Mistyped(
-            f"--for {name!r}: there are worker:COMMAND, sender, core, output and monitor"
+            f"--for {name!r}: there are worker:COMMAND, sender, workers, core, output and monitor"
         )
     return found
 
