@@ -119,16 +119,6 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how large the file of a run may get, unless its configuration says otherwise", "workers.kept_output.RUN_BYTES", "bytes"),
         ("how much output may wait at the broker", "workers.output.QUEUE_BYTES", "bytes"),
     ),
-    "`headway conform`": (
-        ("the heartbeat proposed to a worker", "conformance.visit.HEARTBEAT_S", "s"),
-        ("how many heartbeats a long step has to last", "conformance.trials.HEARTBEATS", ""),
-        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
-        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
-        ("the longest that a long step may take", "conformance.visit.LONG_S", "s"),
-        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
-        ("the largest prefetch that counts as bounded", "conformance.rules.PREFETCH", ""),
-        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
-    ),
 }
 # fmt: on
 LIMITS = tuple(Limit(area, *row) for area, rows in _TABLE.items() for row in rows)
