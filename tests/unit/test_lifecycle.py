@@ -137,7 +137,7 @@ def whole(path: Sequence[Transition]) -> Sequence[Transition]:
     if path[-1].after is State.LEAVING:
         return path
     if Deed.REQUEUE in path[-1].deeds:  # it comes again, and is then answered
-        path = [*path, *PATHS["a step is delivered > it asks for none > process answers"]]
+        path = [*path, *PATHS["a step is delivered > it asks for no claim > process answers"]]
     left = [one for one in transitions_from(State.LISTENING) if one.after is State.LEAVING]
     return [*path, *left]
 

@@ -15,7 +15,7 @@ from headway.pictures.to_svg import FONTS, arrow_head
 
 _NAME_PX, _NOTE_PX, _LINE = 13.5, 11.5, 16.0
 _PAD_X, _PAD_Y, _MARGIN = 12.0, 8.0, 20.0
-_WIDEST = 130.0  # px of text before it is broken
+_WIDEST = 150.0  # px of text before it is broken
 _STATE_FILL, _STATE_LINE = "#deefff", "#0a66c2"
 
 
@@ -75,7 +75,7 @@ def _graph(ways: Sequence[Way]) -> tuple[list[_Box], list[list[int]]]:
 
 
 def _notes(way: Way, is_back: bool) -> tuple[str, ...]:
-    said = [*way.deeds, *([f"↩ {way.after}"] if is_back else [])]
+    said = [*way.deeds, *([f"back to {way.after}"] if is_back else [])]
     return tuple(line for text in said for line in _broken(text, _NOTE_PX))
 
 

@@ -144,7 +144,7 @@ def in_force(other: Mapping[str, float], unused: tuple[str, ...] = ()) -> list[t
             continue
         try:
             found.append((limit, other.get(limit.where, value_of(limit))))
-        except Unavailable:
+        except (Unavailable, ImportError):
             pass
     return found
 

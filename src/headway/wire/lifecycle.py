@@ -56,7 +56,7 @@ TRANSITIONS = tuple(
         (State.READING, "it cannot be read", State.LISTENING, _REFUSE),
         (State.READING, "dynamic inputs are missing", State.LISTENING, _REFUSE),
         (State.READING, "it asks for a claim", State.CLAIMING, (Deed.CLAIM,)),
-        (State.READING, "it asks for none", State.WORKING),
+        (State.READING, "it asks for no claim", State.WORKING),
         (State.CLAIMING, "granted", State.HOLDING, (Deed.ACK,)),
         (State.CLAIMING, "denied", State.LISTENING, (Deed.ACK,)),
         (State.CLAIMING, "told to leave", State.LEAVING, _LET_GO),
