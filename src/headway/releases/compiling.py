@@ -197,7 +197,7 @@ class _Compiler:
 
 
 def _call(step: Step) -> Call:
-    return Call(step.command, step.subcommand, step.parameters, step.notify)
+    return Call(step.command, step.subcommand, step.parameters, step.notify, step.dynamic)
 
 
 def _ref(definition: Any) -> str:

@@ -16,6 +16,7 @@ class Call(NamedTuple):
     subcommand: str
     parameters: Mapping[str, Any] = NOTHING  # without command, subcommand and hosts
     notify: Mapping[str, Mapping[str, tuple[str, ...]]] = NOTHING  # notice to transport to targets
+    dynamic: tuple[str, ...] = ()  # names of values given for the run that it asks for
     expected: Mapping[str, Any] | None = None  # what the answer must hold, if it must
 
     @property
@@ -29,6 +30,8 @@ class Call(NamedTuple):
             "subcommand": self.subcommand,
             "hosts": [] if host is None else [host],
         }
+        if self.dynamic:
+            own["dynamic"] = list(self.dynamic)
         return StepMessage(
             parameters={**self.parameters, **own},
             group=group,

@@ -139,11 +139,13 @@ def step_in(body: Any, command: str, patience: Patience) -> Step:
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise StepFailed("the step's 'hosts' must be a list of texts")
     dynamic = body.get("dynamic")
+    given = dynamic if isinstance(dynamic, dict) else {}
     own = {key: value for key, value in values.items() if key not in OWN}
+    asked = values.get("dynamic")
+    for name in asked if isinstance(asked, list) else ():
+        if isinstance(name, str) and name in given:
+            # What a step asks for by name is a parameter of it, given for this deployment.
+            own.setdefault(name, given[name])
     return Step(
-        subcommand,
-        hosts,
-        parameters(own, f"{command}:{subcommand[:80]}"),
-        dynamic if isinstance(dynamic, dict) else {},
-        patience,
+        subcommand, hosts, parameters(own, f"{command}:{subcommand[:80]}"), given, patience
     )
