@@ -7,9 +7,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from headway.jobs.job import DummyJob, Job, RunonlyJob
     from headway.jobs.plan import Plan
+    from headway.releases.steps import Step
     from headway.runtime.dojobber import DoJobber
 
-__all__ = ["DoJobber", "DummyJob", "Job", "Plan", "RunonlyJob"]
+__all__ = ["DoJobber", "DummyJob", "Job", "Plan", "RunonlyJob", "Step"]
 
 _HOMES = {
     "DoJobber": "headway.runtime.dojobber",
@@ -17,6 +18,7 @@ _HOMES = {
     "Job": "headway.jobs.job",
     "Plan": "headway.jobs.plan",
     "RunonlyJob": "headway.jobs.job",
+    "Step": "headway.releases.steps",
 }
 
 

@@ -95,7 +95,8 @@ def test_what_puts_away_follows_its_chain_last_first_and_comes_before_the_next_h
             "app:Deploy",
         )
     ).plan
-    assert plan.names[:5] == ["pool:Out@a", "app:Stop@a", "app:Deploy@a", "app:Start@a", "pool:In@a"]
+    names = ["pool:Out@a", "app:Stop@a", "app:Deploy@a", "app:Start@a", "pool:In@a"]
+    assert plan.names[:5] == names
     assert plan.closings == {
         3: Closing(1, 0, 2),
         4: Closing(0, 0, 2),

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -133,14 +133,14 @@ class Dispatcher:
         name: str,
         *,
         durable: bool = False,
-        watches: bool = True,
+        watches: Sequence[str] = (names.OUTPUT, names.notify_key("#")),
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
         """The bus is open, or will be before ``open``.
 
         ``name`` begins the names of its queues, which only it may use. They are kept when the
         connection is lost; ``durable``: and for whoever follows with the same name, even if the
-        broker is killed. ``watches``: whether it listens to output and notices too.
+        broker is killed. ``watches``: the keys of what it listens to besides.
         ``lost_after_s``: how long a worker that cannot be found is waited for.
         """
         self.ignored: Counter[str] = Counter()  # what counted for nothing, by reason
@@ -172,8 +172,7 @@ class Dispatcher:
         self._bus.declare(Exchange(names.EXCHANGE), claims)
         self._consume(claims.name, self._on_claim)
         if self._watches:
-            keys = (names.OUTPUT, names.notify_key("#"))
-            bindings = tuple(Binding(names.EXCHANGE, key) for key in keys)
+            bindings = tuple(Binding(names.EXCHANGE, key) for key in self._watches)
             # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
             watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
             self._bus.declare(watched)
@@ -264,10 +263,12 @@ class Dispatcher:
         with self._lock:
             self._forget(attempt)
 
-    def tell(self, transport: str, notice: Notification, run: str) -> None:
-        """Publish a notice; whether anybody hears it makes no difference."""
-        message = Message(notice.encode(), names.JSON, correlation_id=run, reply_to=names.LOG)
-        self._bus.publish(message, names.notify_key(transport), names.EXCHANGE)
+    def tell(self, transport: str, notice: Notification, run: str, attempt: str) -> Confirmation:
+        """Publish a notice; it is for the caller to care whether anybody hears it."""
+        message = Message(
+            notice.encode(), names.JSON, correlation_id=run, reply_to=names.LOG, message_id=attempt
+        )
+        return self._bus.publish(message, names.notify_key(transport), names.EXCHANGE)
 
     # What comes
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from headway.adapters.dispatching import (
@@ -31,6 +32,7 @@ from headway.errors import HeadwayError, Rejected, Unavailable
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import Changes
 from headway.jobs.trycycle import NEXT, NEXT_RUNONLY, NO_CHECK
+from headway.ports.bus import Confirmation
 from headway.ports.executor import Ended, Executor, Late, Work
 from headway.releases.steps import Call, StepNode, said
 from headway.wire.messages import SLUG_LONGEST, Notification
@@ -466,7 +468,7 @@ class Steps:
         self._write(trial.key, trial.number, level, text)
 
     def _write(self, key: int, number: int, level: str, text: str) -> None:
-        for line in text.splitlines() or [""]:
+        for line in text.rstrip("\n").splitlines() or [""]:
             self._work.wrote(key, number, level, shortened(line))
 
     def _notify(self, trial: _Trial, notice: str, answer: Answered) -> None:
@@ -487,5 +489,10 @@ class Steps:
                     phase=notice,
                     target=list(targets),
                 )
-                self._dispatcher.tell(transport, notification, self._run_id)
+                sent = self._dispatcher.tell(transport, notification, self._run_id, trial.attempt)
+                sent.then(partial(self._told_of_notice, trial.attempt, transport))
             self._say(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")
+
+    def _told_of_notice(self, attempt: str, transport: str, sent: Confirmation) -> None:
+        if sent.error is not None:
+            self._tell((attempt, Line("warning", f"nobody hears notices by {transport}")))

@@ -92,6 +92,27 @@ class Plan:
         """Whether nothing new starts once this one is lost, if the plan's policy says so."""
         return not self.rules[key].finally_ or key in self.closings
 
+    def follows(self) -> list[tuple[int, ...]]:
+        """By key: after what it comes, for a picture.
+
+        That is what it needs, and for what puts away, its chain; without what follows from that.
+        """
+        found: list[tuple[int, ...]] = []
+        ends: dict[tuple[int, int], int] = {}  # of chains: the last node so far
+        for key, needs in enumerate(self.needs):
+            closing = self.closings.get(key)
+            if closing is not None:
+                chain = closing.first, closing.last
+                needs = (ends.get(chain, closing.last),)
+                ends[chain] = key
+            elif self.closings:
+                known = {
+                    before for need in needs if need in self.closings for before in found[need]
+                }
+                needs = tuple(need for need in needs if need not in known)
+            found.append(needs)
+        return found
+
     def dependents(self) -> list[list[int] | None]:
         """By key: the keys that need it, or None."""
         found: list[list[int] | None] = [None] * len(self.names)

@@ -270,6 +270,8 @@ class Progress:
         """The jobs, near or far, that are to blame for a blocked one: they failed themselves."""
         states = self._standing.states
         found = []
+        if key in self.plan.closings:
+            key = self.plan.closings[key].of
         for need in sorted(self.plan.below(key) - {key}):
             if states[need] in HOPELESS:
                 found.append(need)
@@ -283,6 +285,9 @@ class Progress:
             if state is not JobState.BLOCKED:
                 continue
             blamed: dict[int, None] = {}
+            closing = self.plan.closings.get(key)
+            if closing is not None:
+                blamed.update(dict.fromkeys(found.get(closing.of, ())))
             for need in self.plan.needs[key]:
                 if states[need] in (JobState.BLOCKED, JobState.PENDING):
                     blamed.update(dict.fromkeys(found.get(need, ())))

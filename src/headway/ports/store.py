@@ -23,7 +23,7 @@ class Launch(NamedTuple):
     """How a run was started: all that is needed to take it up again."""
 
     target: str  # as it was typed
-    root: str  # the name of the root job
+    root: str  # the name of the root job, or the playbook's own
     inputs: Mapping[str, Any]  # JSON values
     directory: str
     options: Mapping[str, Any]  # e.g. {"cleanup": True, "slots": 4, "on": "threads"}

@@ -1,10 +1,12 @@
 """Steps as nodes of a plan: what is sent to which workers, as data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from headway.jobs.job import NodeSpec, Rules
-from headway.wire.messages import PHASES, Response, StepMessage
+from headway.errors import DefinitionError, WireError
+from headway.jobs.job import DummyJob, NodeSpec, Rules
+from headway.wire.messages import Response, StepMessage
+from headway.wire.names import parse_step
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -103,4 +105,61 @@ def holds(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-NOTICES = PHASES
+def Step(
+    step: str,
+    *,
+    hosts: Sequence[str] = ("localhost",),
+    parameters: Mapping[str, Any] = NOTHING,
+    check: str | None = None,
+    cleanup: str | None = None,
+    needs: Iterable[Any] = (),
+    notify: Mapping[str, Mapping[str, Sequence[str]]] = NOTHING,
+    tries: int = 1,
+    retry_delay: float = 1.0,
+    timeout: float | None = None,
+    on_lost: str = "ask",
+    group: str = "",
+) -> Any:
+    """A step of a worker as something that a job needs: list it in DEPS.
+
+    ``step``: "command:Subcommand"; ``check`` and ``cleanup`` are written so, too. With several
+    ``hosts``, one after another. ``needs``: what the first of them needs, as in DEPS.
+
+    Raises: DefinitionError.
+    """
+    run, checked, cleaned = (_call(text, parameters) for text in (step, check, cleanup))
+    assert run is not None
+    if isinstance(hosts, str) or not hosts:
+        raise DefinitionError(f"Step({step!r}): hosts is {hosts!r}: list at least one host")
+    told = {
+        notice: {transport: tuple(targets) for transport, targets in by.items()}
+        for notice, by in notify.items()
+    }
+    rules = Rules(
+        tries=tries,
+        retry_delay_s=retry_delay,
+        timeout_s=timeout,
+        on_lost=on_lost,
+        has_check=checked is not None,
+        has_cleanup=cleaned is not None,
+    )
+    before = tuple(needs)
+    nodes = []
+    for host in hosts:
+        name = f"{step}@{host}"
+        node = StepNode(
+            name, host, group, rules, run._replace(notify=told), checked, cleaned, before
+        )
+        nodes.append(node)
+        before = (node,)
+    return nodes[0] if len(nodes) == 1 else type(step, (DummyJob,), {"DEPS": tuple(nodes)})
+
+
+def _call(text: str | None, parameters: Mapping[str, Any]) -> Call | None:
+    if text is None:
+        return None
+    try:
+        name = parse_step(text)
+    except WireError as error:
+        raise DefinitionError(str(error)) from error
+    return Call(name.command, name.subcommand, parameters)

@@ -91,7 +91,7 @@ def begin(
     plan = loaded.plan
     launch = Launch(
         target=loaded.target,
-        root=plan.names[-1],
+        root=loaded.name or plan.names[-1],
         inputs=loaded.kept_inputs,
         directory=os.getcwd(),
         options=options.as_json(),

@@ -25,6 +25,7 @@ class Loaded(NamedTuple):
     plan: Plan
     definitions: Sequence[Any]
     inputs: Mapping[str, Any]
+    name: str = ""  # what it is called, if that is not its root's name
     width: int = 1  # how many of its steps may be under way at once
     # By name, inputs whose values nobody is to see: where they are ("env:NAME", "file:PATH"), or
     # "" for those that were given as they are, which nobody keeps.

@@ -29,7 +29,7 @@ def draw(
     ``fmt``: png, svg, dot, mermaid, or txt (text). ``full``: every job, also where many are alike.
     Raises: DefinitionError for another format.
     """
-    return drawn(Graph(plan.names, plan.needs, states, title=title), fmt, full=full)
+    return drawn(Graph(plan.names, plan.follows(), states, title=title), fmt, full=full)
 
 
 def drawn(
@@ -69,7 +69,7 @@ def display(plan: Plan, states: Sequence[JobState | Verdict]) -> None:
             return
         os.unlink(file.name)
     columns = shutil.get_terminal_size().columns
-    graph = Graph(plan.names, plan.needs, states)
+    graph = Graph(plan.names, plan.follows(), states)
     sys.stdout.write(drawn(graph, "text", width=columns, color=sys.stdout.isatty()).decode())
 
 

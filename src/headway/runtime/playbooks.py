@@ -16,21 +16,26 @@ from headway.runtime.arguments import require_accepted
 from headway.runtime.loading import Loaded, UnknownTarget, load_module, on_path
 
 
-def load_playbook(target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any]) -> Loaded:
-    """``changes``: to the policy of playbooks.
+def load_playbook(
+    target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any], *, to_look_at: bool = False
+) -> Loaded:
+    """``changes``: to the policy of playbooks. ``to_look_at``: inputs may be missing.
 
     Raises: DefinitionError with all that is wrong with it, UnknownTarget.
     """
     path = Path(target)
     playbook = read_playbook(path)
-    given = resolved(playbook.inputs, playbook.dynamic, inputs)
+    given = dict(inputs)
+    if not to_look_at:
+        given = resolved(playbook.inputs, playbook.dynamic, inputs)
     with on_path(path.resolve().parent):
         compiled = compile_playbook(playbook, job_called, POLICY._replace(**changes))
-    require_accepted(compiled.looks, (), given)
+    if not to_look_at:
+        require_accepted(compiled.looks, (), given)
     secrets = {
         one.name: given[one.name] if is_reference(given[one.name]) else ""
         for one in playbook.inputs
-        if one.secret
+        if one.secret and one.name in given
     }
     given |= {name: found(name, ref) for name, ref in secrets.items() if ref}
     return Loaded(
@@ -38,6 +43,7 @@ def load_playbook(target: str, inputs: Mapping[str, Any], changes: Mapping[str, 
         compiled.plan,
         compiled.definitions,
         given,
+        name=playbook.name,
         width=width(playbook),
         secrets=secrets,
     )

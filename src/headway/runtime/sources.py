@@ -1,15 +1,20 @@
 """Fingerprints of jobs' code, to tell at a resume what was changed since."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any
+
+from headway.releases.compiling import HostedJob
+from headway.releases.steps import StepNode
 
 _PHASES = frozenset(("Check", "Run", "Cleanup", "Diff"))
 
 
 def fingerprints(definitions: Sequence[Any]) -> list[str]:
-    """By key: a fingerprint of the code of each job's methods, its base classes' included.
+    """By key: a fingerprint of the code of each job's methods, its base classes' included; of a
+    step, of what it sends.
 
     Made from compiled code: comments, blank lines and moved lines change nothing. Comparable
     only within one minor version of Python.
@@ -17,6 +22,11 @@ def fingerprints(definitions: Sequence[Any]) -> list[str]:
     by_class: dict[type, str] = {}
     found = []
     for definition in definitions:
+        if isinstance(definition, HostedJob):
+            definition = definition.job
+        if isinstance(definition, StepNode):
+            found.append(_fingerprint_of_step(definition))
+            continue
         if not isinstance(definition, type):
             found.append("")
             continue
@@ -29,6 +39,11 @@ def fingerprints(definitions: Sequence[Any]) -> list[str]:
             known = by_class[definition] = _fingerprint(definition)
         found.append(known)
     return found
+
+
+def _fingerprint_of_step(step: StepNode) -> str:
+    calls = [call and call._asdict() for call in (step.check, step.run, step.cleanup)]
+    return hashlib.sha256(json.dumps(calls, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _fingerprint(cls: type) -> str:

@@ -10,6 +10,7 @@ from headway.ports.executor import Executor
 from headway.releases.steps import StepNode
 from headway.runtime import clocks
 from headway.runtime.executors import make
+from headway.wire import names
 
 MOST_WORKERS = 16  # objects of one worker class, in this process
 STOP_LIMIT_S = 1.0  # for a step in hand when its run is over or was stopped, which waited before
@@ -56,7 +57,8 @@ def executor_for(
     needed = _needed(steps, asks_only=asks_only)
     with ExitStack() as stack:
         bus = _bus_with_workers(stack, needed, hands, min(width, MOST_WORKERS))
-        dispatcher = Dispatcher(bus, f"re.run.{clocks.new_id()}")
+        dispatcher = Dispatcher(bus, f"re.run.{clocks.new_id()}", watches=(names.OUTPUT,))
+        stack.callback(dispatcher.close)
         dispatcher.open()
         slots = hands.slots or MOST_STEPS
         yield Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
@@ -103,13 +105,10 @@ def _bus_with_workers(stack: ExitStack, needed: Mapping[str, str], hands: Hands,
         _add_stock(served, needed, hands.stock)
         _require_served(served, needed)
     for command, (worker_class, config) in served.items():
-        if command in needed:
-            for _ in range(width):
-                theirs = make_one(f"headway run, {command}")
-                theirs.open()
-                stack.enter_context(
-                    serving(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S)
-                )
+        for _ in range(width if command in needed else 1):
+            theirs = make_one(f"headway run, {command}")
+            theirs.open()
+            stack.enter_context(serving(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S))
     return bus
 
 
@@ -117,13 +116,12 @@ def _named_workers(targets: Sequence[str], stock: StockWorker) -> dict[str, _Ser
     """By command: the class, and its configuration file."""
     from headway.runtime.worker_config import read_config
     from headway.runtime.worker_targets import load_worker
-    from headway.wire.names import command_of
 
     found: dict[str, _Served] = {}
     for text in targets:
         target, _, config = text.partition("=")
         worker_class = stock(target) or load_worker(target)
-        command = command_of(worker_class.__name__)
+        command = names.command_of(worker_class.__name__)
         if config:
             queue = read_config(config).get("queue")
             command = queue if isinstance(queue, str) and queue else command

@@ -19,9 +19,16 @@ from headway.runtime.loading import Loaded, UnknownTarget, line_of, load_module
 
 
 def load(
-    target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+    target: str,
+    inputs: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    to_look_at: bool = False,
 ) -> Loaded:
-    """Load a target and compile its plan. ``changes``: fields of the policy that are to be others.
+    """Load a target and compile its plan.
+
+    ``changes``: fields of the policy that are to be others. ``to_look_at``: it is not going to be
+    carried out, and a playbook's inputs may be missing.
 
     Raises: DefinitionError saying what is wrong, UnknownTarget also what to type instead.
     """
@@ -29,7 +36,7 @@ def load(
     if target.lower().endswith((".yaml", ".yml", ".json")):
         from headway.runtime.playbooks import load_playbook
 
-        return load_playbook(target, inputs, changes)
+        return load_playbook(target, inputs, changes, to_look_at=to_look_at)
     place, _, name = target.partition(":")
     module = load_module(place, target)
     root = _named(module, name, place) if name else _found(module, place)

@@ -146,6 +146,4 @@ def step_in(body: Any, command: str, patience: Patience) -> Step:
         if isinstance(name, str) and name in given:
             # What a step asks for by name is a parameter of it, given for this deployment.
             own.setdefault(name, given[name])
-    return Step(
-        subcommand, hosts, parameters(own, f"{command}:{subcommand[:80]}"), given, patience
-    )
+    return Step(subcommand, hosts, parameters(own, f"{command}:{subcommand[:80]}"), given, patience)

@@ -73,16 +73,16 @@ def _of_target(target: str, inputs: dict[str, Any], *, ask: bool) -> "Graph":
     from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
-    target_ = loaded(target, inputs)
+    target_ = loaded(target, inputs, to_look_at=not ask)
     plan = target_.plan
     if not ask:
         pending = [JobState.PENDING] * len(plan)
-        return Graph(plan.names, plan.needs, pending, title=target)
+        return Graph(plan.names, plan.follows(), pending, title=target)
     with executor_for(target_, Options(), {}, asks_only=True) as executor:
         findings = examine(plan, target_.definitions, target_.inputs, executor=executor)
     return Graph(
         plan.names,
-        plan.needs,
+        plan.follows(),
         [finding.verdict for finding in findings],
         [finding.message.partition("\n")[0] for finding in findings],
         title=target,
@@ -95,7 +95,7 @@ def _of_run(found: "Seen") -> "Graph":
     plan = found.progress.plan
     title = f"{found.record.launch.target}, run {short_id(found.record.id)}: {found.state}"
     notes = [_note(found, key) for key in range(len(plan))]
-    return Graph(plan.names, plan.needs, found.states, notes, title)
+    return Graph(plan.names, plan.follows(), found.states, notes, title)
 
 
 def _note(found: "Seen", key: int) -> str:

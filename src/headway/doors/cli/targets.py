@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 def loaded(
-    target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+    target: str,
+    inputs: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    to_look_at: bool = False,
 ) -> "Loaded":
     """Raises: Mistyped for a target that is not there, DefinitionError for one that is wrong."""
     from headway.runtime.loading import UnknownTarget
     from headway.runtime.targets import load
 
     try:
-        return load(target, inputs, changes)
+        return load(target, inputs, changes, to_look_at=to_look_at)
     except UnknownTarget as error:
         raise Mistyped(str(error)) from error
