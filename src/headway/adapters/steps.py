@@ -55,6 +55,7 @@ class _Trial:
     asks_only: bool = False  # the Check, and nothing that follows from it
     executed: bool = False  # whether Run was entered
     reason: Failure | None = None  # the Check's
+    run_failed: Failure | None = None  # which decides nothing, but may be why the Recheck fails
     again_at: float | None = None  # when to publish the message again
     started: bool = False  # whether the worker said so
     answered: Answered | None = None  # settled when what follows from it is stored
@@ -364,8 +365,11 @@ class Steps:
             return
         following = NEXT if trial.node.check is not None else NEXT_RUNONLY
         if following is NEXT and phase is Phase.RUN and failure is not None:
-            # It decides nothing, but often it is why the Recheck fails.
+            trial.run_failed = failure
             self._say(trial, "error", f"{trial.call.name} failed: {failure.line()}")
+        if phase is Phase.RECHECK and failure is not None and trial.run_failed is not None:
+            why = f"{failure.message}; {trial.node.run.name} failed: {trial.run_failed.message}"
+            failure = failure._replace(message=why)
         step = following[phase, failure is None]
         if isinstance(step, Ending):
             self._end(

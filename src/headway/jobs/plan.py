@@ -23,9 +23,9 @@ class Policy(NamedTuple):
     default_retry_delay_s: float = 1.0
     on_failure: str = "go on"  # with what is still reachable; or "stop": start nothing new
     limits: Mapping[str, int] = {}  # tag to the number of jobs with it that may run at once
-    # Whether a job is examined although what it needs cannot be checked: in a playbook that is
+    # Whether a plan asks every Check, also where what it needs is not done: in a playbook that is
     # only what comes before it.
-    past_unchecked: bool = False
+    asks_all: bool = False
 
 
 class Closing(NamedTuple):

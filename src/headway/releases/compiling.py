@@ -16,7 +16,7 @@ from headway.jobs.plan import Closing, Plan, Policy
 from headway.releases.playbook import HostSequence, Playbook, Step
 from headway.releases.steps import Call, StepNode
 
-POLICY = Policy(default_tries=1, on_failure="stop", past_unchecked=True)
+POLICY = Policy(default_tries=1, on_failure="stop", asks_all=True)
 
 
 class HostedJob(NamedTuple):

@@ -62,9 +62,8 @@ def _examined(
         if key in plan.closings:
             return Finding(key, Verdict.NOT_CHECKABLE, _closes(plan, key))
         return Finding(key, Verdict.NOT_CHECKABLE, "it has no Check and runs every time")
-    known = (Verdict.DONE, *((Verdict.NOT_CHECKABLE,) if plan.policy.past_unchecked else ()))
-    open_needs = [n for n in plan.needs[key] if findings[n].verdict not in known]
-    if open_needs:
+    open_needs = [n for n in plan.needs[key] if findings[n].verdict is not Verdict.DONE]
+    if open_needs and not plan.policy.asks_all:
         names = [plan.names[need] for need in open_needs]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         return Finding(key, Verdict.UNKNOWN, f"until {names[0]}{more}")
