@@ -184,6 +184,8 @@ class Progress:
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key
         self._standing.apply(event)
+        if event.executed and key in self.plan.closings:
+            self.cleaned += 1
         going = self.going.pop(key, None)
         tries = self.tries.setdefault(key, [])
         reason = going.reason if going is not None else None

@@ -44,6 +44,11 @@ def load_module(place: str, target: str) -> ModuleType:
         return _from_file(Path(place))
     if Path(place + ".py").is_file() or Path(place).exists():
         raise UnknownTarget(f"there is no target {target!r}. Did you mean {place}.py?")
+    return imported(place)
+
+
+def imported(place: str) -> ModuleType:
+    """A module by its name, also from the working directory. Raises: as ``load_module``."""
     sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(place)

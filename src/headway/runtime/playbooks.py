@@ -13,7 +13,7 @@ from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
 from headway.releases.reading import playbook_of
 from headway.runtime.arguments import require_accepted
-from headway.runtime.loading import Loaded, UnknownTarget, load_module, on_path
+from headway.runtime.loading import Loaded, UnknownTarget, imported, on_path
 
 
 def load_playbook(
@@ -76,7 +76,7 @@ def read_playbook(path: Path) -> Playbook:
 def job_called(ref: str) -> type[Job]:
     """The job class that "package.module:JobClass" names. Raises: DefinitionError."""
     place, _, name = ref.partition(":")
-    found: Any = load_module(place, ref)
+    found: Any = imported(place)
     for part in name.split("."):
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, Job)):
