@@ -135,68 +135,76 @@ def serve(url: str, prefetch: int, told: Connection) -> None:
 
 def request(url: str, number: int, at_once: int) -> list[float]:
     """Seconds of each step; with several at once, of all of them."""
-    times: list[float] = []
-    replies = f"bench.{new_id()}"
-    claims, watch = f"{replies}.claims", f"{replies}.watch"
+    requester = Requester(number, at_once)
+    Raw(url, requester.ready).run()
+    return requester.times
 
-    def ready(raw: Raw) -> None:
-        began = 0.0
-        left = number
 
-        def send() -> None:
-            raw.publish(
-                EXCHANGE,
-                STEPS,
-                STEP,
-                headers={"headway-claims": claims},
-                correlation_id=new_id(),
-                message_id=new_id(),
-                reply_to=replies,
-            )
+class Requester:
+    def __init__(self, number: int, at_once: int) -> None:
+        self.times: list[float] = []
+        self._left = number
+        self._at_once = at_once
+        self._replies = f"bench.{new_id()}"
+        self._claims = f"{self._replies}.claims"
+        self._raw: Raw
+        self._began: float
 
-        def grant(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            channel.basic_ack(method.delivery_tag)
-            claim = json.loads(body)
-            granted = {"attempt": claim["attempt"], "worker": claim["worker"], "granted": True}
-            raw.publish("", properties.reply_to, granted, mandatory=False)
-
-        def read(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            channel.basic_ack(method.delivery_tag)
-            json.loads(body)
-
-        def answered(channel: Any, method: Any, properties: Any, body: bytes) -> None:
-            nonlocal began, left
-            channel.basic_ack(method.delivery_tag)
-            if json.loads(body)["status"] != "completed":
-                return
-            left -= 1
-            if at_once == 1:
-                times.append(time.perf_counter() - began)
-                began = time.perf_counter()
-                if left:
-                    send()
-            elif not left:
-                times.append(time.perf_counter() - began)
-            if not left:
-                raw.stop()
-
-        def begin(frame: Any) -> None:
-            nonlocal began
-            began = time.perf_counter()
-            for _ in range(at_once):
-                send()
-
-        channel = raw.channel
-        for name in (replies, claims, watch):
-            channel.queue_declare(name, exclusive=True)
+    def ready(self, raw: Raw) -> None:
+        self._raw = raw
+        channel, watch = raw.channel, f"{self._replies}.watch"
+        for name in (self._replies, self._claims):
+            channel.queue_declare(name, durable=True, arguments={"x-expires": 3_600_000})
+        channel.queue_declare(watch, exclusive=True)
         channel.queue_bind(watch, EXCHANGE, "output")
-        channel.basic_qos(prefetch_count=100)
-        channel.basic_consume(claims, grant)
-        channel.basic_consume(watch, read)
-        channel.basic_consume(replies, answered, callback=begin)
+        channel.basic_qos(prefetch_count=200)
+        channel.basic_consume(self._claims, self._grant)
+        channel.basic_consume(watch, self._read)
+        channel.basic_consume(self._replies, self._answered, callback=self._begin)
 
-    Raw(url, ready).run()
-    return times
+    def _begin(self, frame: Any) -> None:
+        self._began = time.perf_counter()
+        for _ in range(self._at_once):
+            self._send()
+
+    def _send(self) -> None:
+        self._raw.publish(
+            EXCHANGE,
+            STEPS,
+            STEP,
+            headers={"headway-claims": self._claims},
+            correlation_id=new_id(),
+            message_id=new_id(),
+            reply_to=self._replies,
+        )
+
+    def _grant(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        channel.basic_ack(method.delivery_tag)
+        claim = json.loads(body)
+        granted = {"attempt": claim["attempt"], "worker": claim["worker"], "granted": True}
+        self._raw.publish("", properties.reply_to, granted, mandatory=False)
+
+    def _read(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        channel.basic_ack(method.delivery_tag)
+        json.loads(body)
+
+    def _answered(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        channel.basic_ack(method.delivery_tag)
+        if json.loads(body)["status"] != "completed":
+            return
+        self._left -= 1
+        if self._at_once == 1 or not self._left:
+            self.times.append(time.perf_counter() - self._began)
+        if not self._left:
+            self._end()
+        elif self._at_once == 1:
+            self._began = time.perf_counter()
+            self._send()
+
+    def _end(self) -> None:
+        channel = self._raw.channel
+        channel.queue_delete(self._claims)
+        channel.queue_delete(self._replies, callback=lambda frame: self._raw.stop())
 
 
 def consume(url: str, number: int, prefetch: int) -> float:

@@ -13,6 +13,7 @@ postgresql initdb /usr/lib/postgresql/*/bin/initdb
 rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 nodejs node
 npm npm
+openssl openssl
 END
 }
 

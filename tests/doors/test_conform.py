@@ -32,7 +32,7 @@ pytestmark = pytest.mark.services
 WORKERS = Path(__file__).parent / "workers"
 PLAIN = [sys.executable, str(WORKERS / "plain.py")]
 FAULTY = [sys.executable, str(WORKERS / "faulty.py")]
-LONG = ["--long", "Wait", "--param", "seconds=6"]
+LONG = ["--long", "Wait", "--param", "seconds=5.3"]
 HASTE = ["--patience", "3"]  # with those that are waited for in vain
 DEADLINE_S = 60.0
 NPM_DEADLINE_S = 120.0
@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     "NeverEnds": ("valid-step", "`started`, and then nothing within 3 s", HASTE),
     "DiesOfABadBody": ("malformed-body", "its process ended with code 7", []),
     "TakesAnySubcommand": ("bad-subcommand", "NoSuchSubcommand `completed`", []),
-    "BlocksItsConnection": ("long-step", "the broker closed it", LONG),
+    "BlocksItsConnection": ("long-step", "its connection was silent for", LONG),
     "IgnoresSigterm": ("stop", "3 s after SIGTERM it is still there", HASTE),
     "LeavesItsStep": ("stop", "left in the middle of a step", LONG),
     "SaysBareWords": ("bodies", "it must be an object", []),
@@ -110,12 +110,13 @@ def test_a_worker_that_answers_nothing_bad_is_told_so_for_each_scene(
 def test_a_minimal_worker_conforms_and_what_it_lacks_is_not_used(
     place: Place, rabbitmq: RabbitMQ
 ) -> None:
-    said = place.type("conform", "plain:Ok", "--bus", rabbitmq.url, "--json", *LONG, "--", *PLAIN)
+    said = place.type("conform", "plain:Ok", "--bus", rabbitmq.url, "--json", "--", *PLAIN)
     found = verdicts(said)
     assert list(found) == list(NAMES)
     unused = {"missing-dynamic", "claims", "output", "notify", "presence"}
     assert {name for name, verdict in found.items() if verdict == "not used"} == unused
-    assert {name for name, verdict in found.items() if verdict == "ok"} == set(NAMES) - unused
+    assert {name for name, verdict in found.items() if verdict == "not tried"} == {"long-step"}
+    assert said.json["conforms"]
 
 
 def test_the_tutorials_worker_conforms(place: Place, rabbitmq: RabbitMQ) -> None:
@@ -165,6 +166,16 @@ def test_a_worker_of_ours_conforms_in_every_check(place: Place, rabbitmq: Rabbit
     assert found["missing-dynamic"] == found["claims"] == found["long-step"] == "ok"
 
 
+def test_a_worker_that_knows_every_subcommand_is_asked_for_one_that_fails(
+    place: Place, rabbitmq: RabbitMQ
+) -> None:
+    said = place.type(
+        "conform", "noop:Ok", "--bus", rabbitmq.url, "--json", "--bad", "Fail",
+        "--", str(HEADWAY), "worker", "noop", "--mq", "{mq}",
+    )  # fmt: skip
+    assert verdicts(said)["bad-subcommand"] == "ok"
+
+
 @pytest.fixture
 def node_worker(tmp_path: Path, require_service: RequireService) -> Path:
     """The example in Node.js, in a copy, with its packages installed."""
@@ -191,7 +202,7 @@ def test_the_worker_in_node_conforms_in_every_check(
 ) -> None:
     said = place.type(
         "conform", "kettle:Brew", "--bus", rabbitmq.url, "--json", "--set", "tea=green",
-        "--long", "KeepWarm", "--param", "seconds=6", "--", "node", str(node_worker),
+        "--long", "KeepWarm", "--param", "seconds=5.3", "--", "node", str(node_worker),
     )  # fmt: skip
     found = verdicts(said)
     assert found.pop("presence") == "not used"
@@ -249,6 +260,11 @@ def test_only_the_checks_that_are_chosen_are_made(place: Place, rabbitmq: Rabbit
         "--check", "valid-step", "--check", "prefetch", "--", *PLAIN,
     )  # fmt: skip
     assert verdicts(said) == {"valid-step": "ok", "prefetch": "ok"}
+    said = place.type(
+        "conform", "plain:Ok", "--bus", rabbitmq.url, "--json", "--check", "prefetch",
+        "--", *FAULTY, "TakesAll", code=1,
+    )  # fmt: skip
+    assert verdicts(said) == {"prefetch": "fault"}
 
 
 def test_a_queue_with_messages_in_it_is_left_alone(rabbitmq: RabbitMQ) -> None:
@@ -283,6 +299,7 @@ def test_the_worker_does_not_outlive_the_visit(
 ) -> None:
     if number == signal.SIGKILL and shutil.which("setpriv") is None:
         pytest.skip("only where util-linux has setpriv")
+    place.environment["TMPDIR"] = str(place.directory)
     told = place.signal("pid")
     program = f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     visit = place.begin(
@@ -295,6 +312,9 @@ def test_the_worker_does_not_outlive_the_visit(
         ended, _, _ = select.select([worker], [], [], DEADLINE_S)
         os.close(worker)
         assert ended
+        visit.wait(DEADLINE_S)
+        left = list(place.directory.glob("headway-conform-*"))
+        assert not left or number == signal.SIGKILL
     finally:
         visit.kill()
         visit.communicate()

@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,35 @@ def test_where_nothing_is_yet_there_is_no_problem_and_nothing_is_made(place: Pla
     assert "the first run makes" in told.out
     assert told.lines[-1] == "nothing to do"
     assert list(place.directory.iterdir()) == []
+
+
+WITHOUT = """
+import sys
+for name in ("pika", "psycopg", "yaml", "rich"):
+    sys.modules[name] = None
+from headway.doors.cli.entry import entered
+sys.exit(entered(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 0, "nothing to do"),
+        (("--bus", "amqp://a:b@127.0.0.1:1"), 1, "pip install 'headway[rabbitmq]'"),
+        (("--db", "postgresql://a@127.0.0.1:1/b"), 1, "pip install 'headway[postgres]'"),
+    ],
+    ids=["embedded", "RabbitMQ", "PostgreSQL"],
+)
+def test_it_needs_nothing_that_is_not_asked_for(
+    place: Place, words: tuple[str, ...], code: int, told: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "doctor", *words],
+        cwd=place.directory, env=place.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, "")
+    assert told in done.stdout
 
 
 def test_it_says_every_limit_in_force_as_the_code_has_it(place: Place) -> None:

@@ -63,9 +63,18 @@ class OnAnyPort(Controller):
 
 @contextmanager
 def mail_server(
-    box: Mailbox, context: ssl.SSLContext | None = None, *, login: bool = False
+    box: Mailbox,
+    context: ssl.SSLContext | None = None,
+    *,
+    login: bool = False,
+    tls_at_once: bool = False,
 ) -> Iterator[int]:
-    """Serves; gives the port. With a context, mail is taken after STARTTLS only."""
+    """Serves; gives the port. With a context, mail is taken after STARTTLS only, or with
+    ``tls_at_once`` nothing is said unencrypted."""
+    if tls_at_once:
+        with _served(OnAnyPort(box, "127.0.0.1", 0, ssl_context=context)) as port:
+            yield port
+        return
     controller = OnAnyPort(
         box,
         "127.0.0.1",
@@ -76,6 +85,12 @@ def mail_server(
         auth_required=login and context is not None,
         auth_require_tls=context is not None,
     )
+    with _served(controller) as port:
+        yield port
+
+
+@contextmanager
+def _served(controller: OnAnyPort) -> Iterator[int]:
     controller.start()
     try:
         yield controller.port

@@ -75,7 +75,8 @@ class RabbitNode:
     that it has started, or ended.
     """
 
-    def __init__(self, server: Path) -> None:
+    def __init__(self, server: Path, config: str = "") -> None:
+        """``config``: more lines of its rabbitmq.conf."""
         self._server = server
         self._directory = Path(tempfile.mkdtemp(prefix="headway-rabbitmq-"))
         self.port, self._dist_port, self._epmd_port = free_ports(3)
@@ -90,8 +91,8 @@ class RabbitNode:
         cookie.write_text(secrets.token_hex(20))
         cookie.chmod(0o400)
         self.cookie = cookie.read_text()
-        config = CONFIG.format(admin=ADMIN, password=self._password)
-        (self._directory / "rabbitmq.conf").write_text(config)
+        common = CONFIG.format(admin=ADMIN, password=self._password)
+        (self._directory / "rabbitmq.conf").write_text(common + config)
         (self._directory / "advanced.config").write_text(ADVANCED.format(patience_ms=PATIENCE_MS))
         (self._directory / "enabled_plugins").write_text("[].\n")
         # Started by us, in the foreground: else the node starts one that outlives it.
@@ -228,6 +229,20 @@ class RabbitNode:
         finally:
             plugins.write_text("[].\n")
             self.tell(f"{ensure}.")
+
+    def limit_topics(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
+        """Which routing keys of an exchange the user may publish with, and bind by."""
+        values = ", ".join(
+            f'<<"{value}">>'.replace("\\", "\\\\") for value in (user, vhost, exchange, write, read)
+        )
+        self.tell(f'rabbit_auth_backend_internal:set_topic_permissions({values}, <<"tests">>).')
+
+    @property
+    def rabbitmqctl(self) -> list[str]:
+        """How rabbitmqctl is called so that it asks this node."""
+        kept = ("HOME", "LC_ALL", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS")
+        known = [f"{name}={value}" for name, value in self._environment().items() if name in kept]
+        return ["env", *known, str(self._server.parent / "rabbitmqctl"), "-n", self.name]
 
     def drop_vhost(self, name: str) -> None:
         """Away with it, whoever is still connected."""

@@ -3,6 +3,7 @@
 import base64
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
@@ -19,7 +20,7 @@ from headway.workers.allowed_hosts import place_of
 from headway.workers.keys import StepFailed
 from headway.workers.networks import is_allowed, is_outside
 from tests.services.web_site import Handler, Site, site
-from tests.unit.serving import Desk, desk
+from tests.unit.serving import DEADLINE_S, Desk, desk
 from tests.unit.stock import answered, config_file, lines, made, refusal, send, serving
 
 LOOPBACK = ["127.0.0.0/8"]
@@ -309,6 +310,22 @@ def test_a_name_that_is_not_found_fails_the_step(
     with asking(tmp_path, hosts={"none.internal": {}}) as at:
         answer = answered(at, "httprequest:Get", {"url": "http://none.internal/"})
     assert answer["data"].startswith("the addresses of none.internal cannot be found")
+
+
+def test_a_name_that_nobody_answers_for_has_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def ask(*args: Any, **more: Any) -> Any:
+        over.wait(DEADLINE_S)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    with asking(tmp_path, hosts={"slow.internal": {}}, connect_s=0.1) as at:
+        answer = answered(at, "httprequest:Get", {"url": "http://slow.internal/"})
+    over.set()
+    assert answer["data"].startswith("the addresses of slow.internal were not found within 0.")
 
 
 def test_a_server_that_is_not_there_fails_the_step(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def at_mail_server(
 ) -> Iterator[Desk]:
     with ExitStack() as stack:
         login = "smtp_user" in config
-        port = stack.enter_context(mail_server(box, context, login=login))
+        at_once = config.get("smtp_tls") == "tls"
+        server = mail_server(box, context, login=login, tls_at_once=at_once)
+        port = stack.enter_context(server)
         given = {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_from": "headway@example.net"}
         yield stack.enter_context(serving("notify", directory, {**given, **config}))
 
@@ -220,6 +222,16 @@ def test_mail_goes_encrypted_to_a_verified_server_after_a_login(
         assert "s3cret" not in at.log.text
     assert box.encrypted == [True]
     assert box.logins == [b"herald"]
+
+
+def test_mail_can_go_encrypted_from_the_first_byte(tmp_path: Path, authority: trustme.CA) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    box = Mailbox()
+    config = {"smtp_tls": "tls", "smtp_ca_file": str(ca_file)}
+    with at_mail_server(tmp_path, box, server_context(authority, "127.0.0.1"), **config) as at:
+        assert answered(at, "notify:Email", notice("a@example.net"))["status"] == "completed"
+    assert len(box.mails) == 1
 
 
 def test_a_wrong_password_fails_the_step_and_is_not_shown(tmp_path: Path) -> None:

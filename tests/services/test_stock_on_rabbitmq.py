@@ -2,6 +2,7 @@
 
 import json
 import queue
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -82,6 +83,20 @@ def test_noop_and_sleep_do_their_steps(rabbitmq: RabbitMQ, bus: Bus, tmp_path: P
         assert asked(bus, "sleep:Seconds", seconds="0.01")[1] == [STARTED, slept]
         _, (refused,) = asked(bus, "sleep:Seconds", seconds=-1)
         assert refused["status"] == "failed"
+
+
+def test_a_stock_worker_conforms_to_the_contract_of_the_bus(rabbitmq: RabbitMQ) -> None:
+    headway = Path(sys.executable).parent / "headway"
+    step = ["sleep:Seconds", "--param", "seconds=0", "--bus", rabbitmq.url]
+    done = subprocess.run(
+        [headway, "conform", *step, "--", headway, "worker", "sleep", "--mq", "{mq}"],
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("sleep:Seconds conforms")
 
 
 def test_what_a_command_says_arrives_in_the_file_of_the_run(

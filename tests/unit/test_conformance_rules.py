@@ -14,7 +14,7 @@ from headway.adapters.traffic import (
     Sent,
     Settled,
 )
-from headway.conformance import rules
+from headway.conformance import asides, rules, settling
 from headway.conformance.desk import Step
 from headway.conformance.findings import Verdict, fault, in_order, ok
 from headway.conformance.log import Answered, Log
@@ -97,17 +97,17 @@ def test_one_acknowledgement_may_cover_many_deliveries() -> None:
     for tag in (1, 2, 3):
         taken(log, tag)
     log.note(Settled(3.0, 1, 1, 2, True, ACK))
-    assert [one.tag for one in rules.unsettled(log)] == [3]
+    assert [one.tag for one in settling.unsettled(log)] == [3]
     log.note(Settled(4.0, 1, 1, 0, True, ACK))
-    assert rules.unsettled(log) == []
-    assert rules.settlement(log, [STEP], []).verdict is Verdict.OK
+    assert settling.unsettled(log) == []
+    assert settling.settlement(log, [STEP], []).verdict is Verdict.OK
 
 
 def test_a_tag_of_another_channel_settles_nothing() -> None:
     log = consuming()
     taken(log, 1)
     log.note(Settled(3.0, 1, 2, 1, False, ACK))
-    assert len(rules.unsettled(log)) == 1
+    assert len(settling.unsettled(log)) == 1
 
 
 def test_what_is_requeued_again_and_again_is_told() -> None:
@@ -115,27 +115,27 @@ def test_what_is_requeued_again_and_again_is_told() -> None:
     for tag in (1, 2, 3):
         taken(log, tag)
         log.note(Settled(3.0, 1, 1, tag, False, REQUEUE))
-    assert "again and again" in rules.settlement(log, [STEP], []).text
+    assert "again and again" in settling.settlement(log, [STEP], []).text
 
 
 def test_what_the_broker_says_of_a_tag_is_told() -> None:
     log = consuming()
     log.note(ChannelRefused(3.0, 1, 1, 406, "PRECONDITION_FAILED - unknown delivery tag 7"))
-    assert "unknown delivery tag 7" in rules.settlement(log, [STEP], []).text
+    assert "unknown delivery tag 7" in settling.settlement(log, [STEP], []).text
 
 
 @pytest.mark.parametrize(
     ("prefetch", "verdict"), [(0, "fault"), (1, "ok"), (8, "ok"), (65_535, "fault")]
 )
 def test_a_prefetch_is_bounded(prefetch: int, verdict: str) -> None:
-    assert rules.prefetch(consuming(prefetch)).verdict == verdict
+    assert settling.prefetch(consuming(prefetch)).verdict == verdict
 
 
 def test_the_consumer_of_grants_needs_no_prefetch_and_no_settling() -> None:
     log = consuming()
     log.note(Consuming(1.0, 1, 1, "amq.rabbitmq.reply-to", 0, False))
-    assert rules.prefetch(log).verdict is Verdict.OK
-    assert rules.settlement(log, [STEP], []).verdict is not Verdict.FAULT
+    assert settling.prefetch(log).verdict is Verdict.OK
+    assert settling.settlement(log, [STEP], []).verdict is not Verdict.FAULT
 
 
 def published(key: str, content: Any, exchange: str = "re", run: str = STEP.run) -> Log:
@@ -156,7 +156,7 @@ def test_a_notification_is_looked_at_with_its_exchange_and_its_run() -> None:
         (published("notify.irc", {**NOTICE, "slug": "x" * 81}), "81 characters"),
         (published("notifying", NOTICE), "it sent none"),
     ):
-        assert told in rules.notify(log, [STEP], tapped=True).text
+        assert told in asides.notify(log, [STEP], tapped=True).text
 
 
 def test_an_answer_that_went_astray_is_found_wherever_it_went() -> None:

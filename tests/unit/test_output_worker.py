@@ -263,10 +263,26 @@ def test_a_full_disk_loses_whole_lines_which_are_counted_where_lines_go_on(
     keeper.keep(RUN, "info", ["five"])
     keeper.keep(RUN, "info", ["six"])
     keeper.close()
-    assert files(kept)[f"{RUN}.log"] == "one\n(3 lines were not kept here)\nfive\nsix\n"
+    assert files(kept)[f"{RUN}.log"] == "one\n(lines not kept here: 3)\nfive\nsix\n"
     assert keeper.lost == 3
     assert len(said) == 2  # once when it began, once when it was over
     assert "No space left on device" in said[0]
+
+
+def test_of_how_many_runs_losses_are_remembered_is_bounded(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_output, "RUNS_COUNTED", 2)
+    files_ = OutputFiles(str(kept), run_bytes=50)
+    keeper = Counted(files_, "files", lambda text: None)
+    runs = [f"{number:024x}" for number in range(3)]
+    for run in runs:
+        keeper.keep(run, "info", ["x" * 60])
+    for run in runs:
+        keeper.keep(run, "info", ["on"])
+    keeper.close()
+    told = "(lines not kept here: 1)\non\n"
+    assert files(kept) == {f"{runs[0]}.log": "on\n", f"{runs[1]}.log": told, f"{runs[2]}.log": told}
 
 
 def test_a_closed_keeper_takes_nothing_and_can_be_closed_again(kept: Path) -> None:

@@ -262,7 +262,7 @@ def test_output_is_bounded_and_what_is_left_out_is_counted(tmp_path: Path) -> No
     with serving("shell", tmp_path, shell(Flood=python(program))) as at:
         answer = answered(at, "shell:Flood")
         found = lines(at)
-    assert found[-1] == "(5 more lines, not sent)"
+    assert found[-1] == "(lines not sent: 5)"
     assert len(found) == LINES_A_STEP + 1
     assert len(answer["data"]["stdout"]) == TAIL
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from headway.adapters.bus_address import RabbitAddress
 from headway.adapters.rabbitmq.tap import Tap
 from headway.adapters.rabbitmq.upkeep import Upkeep
-from headway.conformance import rules
+from headway.conformance import asides, rules, settling
 from headway.conformance.desk import Asking, Desk
 from headway.conformance.findings import (
     NAMES,
@@ -21,7 +21,7 @@ from headway.conformance.findings import (
 from headway.conformance.log import Log
 from headway.conformance.program import Program
 from headway.conformance.trials import NEED_VALID_STEP, TRIALS
-from headway.conformance.visit import HEARTBEAT_S, PATIENCE_S, START_S, Visit
+from headway.conformance.visit import HEARTBEAT_S, NO_SUCH, PATIENCE_S, START_S, Visit
 from headway.errors import Conflict, Rejected
 from headway.runtime.buses import make_bus
 from headway.wire import names
@@ -35,22 +35,26 @@ def examine(
     argv: Sequence[str] = (),
     *,
     long: str | None = None,
+    bad: str = NO_SUCH,
     patience_s: float = PATIENCE_S,
     chosen: Sequence[str] = NAMES,
 ) -> Report:
     """Put the worker of a command through the checks that are chosen.
 
     ``argv``: what starts it; ``{mq}`` in it becomes the path of a configuration, ``{url}`` an
-    address; without either the path is added at the end. Empty: it runs already.
+    address; without either the path is added at the end. Empty: it runs already. ``long``: a
+    subcommand that outlasts the heartbeat; ``bad``: one that is refused.
 
     Raises: Conflict when the queue is somebody else's; Rejected for a program that is not there;
     Refused, Unavailable by the broker.
     """
     shown = f"{asking.command}:{asking.subcommand}"
-    with _visit(asking, address, argv, long, patience_s) as visit:
+    with _visit(asking, address, argv) as visit:
+        visit.long, visit.bad, visit.patience_s = long, bad, patience_s
         findings = [_begun(visit)]
         if findings[0].verdict is Verdict.OK:
-            findings += [_tried(visit, name) for name in TRIALS if name in chosen]
+            # Without a valid step there would be nothing to judge the rest by.
+            findings += [_tried(visit, one) for one in TRIALS if one in (*chosen, "valid-step")]
         else:
             findings += [not_tried(name, "see `start`") for name in TRIALS]
         findings += _judged(visit)
@@ -70,13 +74,7 @@ def _tried(visit: Visit, name: str) -> Finding:
 
 
 @contextmanager
-def _visit(
-    asking: Asking,
-    address: RabbitAddress,
-    argv: Sequence[str],
-    long: str | None,
-    patience_s: float,
-) -> Iterator[Visit]:
+def _visit(asking: Asking, address: RabbitAddress, argv: Sequence[str]) -> Iterator[Visit]:
     with ExitStack() as stack:
         bus = make_bus(address, name="headway conform")
         bus.open(OPEN_S)
@@ -85,7 +83,7 @@ def _visit(
         desk = Desk(bus, log, asking.command)
         if desk.open():
             stack.callback(bus.delete, queue)  # what was not there before
-        visit = Visit(asking, desk, log, Upkeep(address), long=long, patience_s=patience_s)
+        visit = Visit(asking, desk, log, Upkeep(address))
         if argv:
             _require_own(visit)
             visit.tap = Tap(address, log.note, HEARTBEAT_S, log.now)
@@ -143,12 +141,12 @@ def _judged(visit: Visit) -> list[Finding]:
         rules.correlation(log, steps),
         rules.reply_address(log, steps, tapped=tapped),
         rules.one_answer(log, steps),
-        rules.output(log, steps, tapped=tapped),
-        rules.notify(log, steps, tapped=tapped),
-        rules.presence(log, tapped=tapped),
+        asides.output(log, steps, tapped=tapped),
+        asides.notify(log, steps, tapped=tapped),
+        asides.presence(log, tapped=tapped),
     ]
     if tapped:
-        return [*found, rules.settlement(log, steps, visit.unsettled), rules.prefetch(log)]
+        return [*found, settling.settlement(log, steps, visit.unsettled), settling.prefetch(log)]
     unseen = [
         not_tried(name, rules.WITHOUT_TAP, rules.TO_START) for name in ("settlement", "prefetch")
     ]

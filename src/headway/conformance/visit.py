@@ -12,7 +12,7 @@ from headway.adapters.traffic import (
     Consuming,
     Delivered,
 )
-from headway.conformance import rules
+from headway.conformance import rules, settling
 from headway.conformance.desk import Asking, Desk, Step, final_of, response_of
 from headway.conformance.findings import Finding, fault, not_tried
 from headway.conformance.log import Ended, Log
@@ -20,8 +20,10 @@ from headway.conformance.program import Program
 from headway.errors import Unavailable
 from headway.ports.bus import DIRECT_REPLY_TO, Delivery
 from headway.wire import names
+from headway.wire.messages import ABSENT
 
 HEARTBEAT_S = 2  # proposed to a worker that we start
+NO_SUCH = "NoSuchSubcommand"
 PATIENCE_S = 10.0  # for an answer, unless told otherwise
 START_S = 30.0  # to start, connect and consume
 LONG_S = 300.0  # the longest that a step which is called long may take
@@ -39,6 +41,7 @@ class Visit:
     program: Program | None = None
     tap: Tap | None = None
     long: str | None = None  # the subcommand that takes long
+    bad: str = NO_SUCH  # the subcommand that it refuses
     patience_s: float = PATIENCE_S
     steps: list[Step] = field(default_factory=list)
     fresh: list[Step] = field(default_factory=list)  # those of this trial
@@ -87,6 +90,8 @@ class Visit:
             return not_tried(check, "its answers cannot be read: see `bodies`")
         if rules.strays(self.log, step.sent_at):
             return not_tried(check, "its answers go elsewhere: see `reply-address`")
+        if self._is_shut_out():
+            return not_tried(check, "the broker closed its channel: see `settlement`")
         if self.has_ended and self.program is not None:
             return fault(
                 check,
@@ -101,12 +106,10 @@ class Visit:
                 f"it answered {step.what} `started`, and then nothing {limit}",
                 "when a step has ended, send `completed` or `failed`",
             )
-        if held := [one for one in rules.unsettled(self.log) if one.at < step.sent_at]:
+        if held := [one for one in settling.unsettled(self.log) if one.at < step.sent_at]:
             self.unsettled += held
             return not_tried(check, "it still holds an earlier step: see `settlement`")
         if self.tap is not None and not self.deliveries(step):
-            if refused := self.refused_settling():
-                return not_tried(check, f"{refused}: see `settlement`")
             return fault(
                 check,
                 f"it did not take {step.what} {limit}",
@@ -121,12 +124,10 @@ class Visit:
     def deliveries(self, step: Step) -> list[Delivered]:
         return [one for one in self.log.all(Delivered) if one.message.message_id == step.attempt]
 
-    def refused_settling(self) -> str:
-        """That the channel which serves was closed over a settlement, if it was."""
+    def _is_shut_out(self) -> bool:
+        """Whether it serves no more because the broker took offence at a settlement."""
         refused = self.log.last(ChannelRefused)
-        if self.serving is not None or refused is None or "delivery tag" not in refused.text:
-            return ""
-        return "the broker closed its channel"
+        return self.serving is None and refused is not None and "delivery tag" in refused.text
 
     def _is_misanswered(self, step: Step) -> bool:
         return any(response_of(answer) is None for answer in self.answers(step)) or bool(
@@ -207,7 +208,9 @@ class Visit:
         attempts = {step.attempt for step in self.fresh}
 
         def open_ones() -> list[Delivered]:
-            return [one for one in rules.unsettled(self.log) if one.message.message_id in attempts]
+            return [
+                one for one in settling.unsettled(self.log) if one.message.message_id in attempts
+            ]
 
         patience_s = 0.0 if self.unsettled else self.patience_s
         if self.log.until(lambda: not open_ones(), patience_s):
@@ -218,3 +221,14 @@ class Visit:
 
 def is_direct(queue: str) -> bool:
     return queue == DIRECT_REPLY_TO
+
+
+def why(visit: Visit, step: Step) -> str:
+    """What its final answer says besides the status."""
+    for answer in visit.answers(step):
+        response = response_of(answer)
+        if response is not None and response.is_final:
+            for value in (response.data, response.message):
+                if value is not ABSENT and value is not None:
+                    return f": {str(value)[:120]}"
+    return ""

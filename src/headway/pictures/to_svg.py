@@ -135,7 +135,7 @@ def _lines(drawing: Drawing, color: str, smooth: bool) -> Iterable[str]:
     for line in lines:
         yield f'<path d="{written(line.path)}"/>\n'
     yield f'</g>\n<path fill="{color}" d="'
-    yield from (_head(line.path) for line in lines)
+    yield from (arrow_head(line.path) for line in lines)
     yield '"/>\n'
 
 
@@ -145,7 +145,7 @@ def _remark(drawing: Drawing) -> Iterable[str]:
         yield _text(MARGIN, drawing.height - size * 0.7, size, NOTE_INK, escape(drawing.remark))
 
 
-def _head(path: Path) -> str:
+def arrow_head(path: Path) -> str:
     """An arrow head that touches the end of the path, in the direction it arrives from."""
     x, y = path[-1][-2:]
     before = path[-1][-4:-2] if len(path[-1]) > 2 else path[-2][-2:]

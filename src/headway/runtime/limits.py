@@ -63,6 +63,12 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages that wait in one queue of the in-memory broker", "adapters.memory_broker.QUEUE_LIMIT", "messages"),
         ("the heartbeat asked of a broker; two and a half of silence are a lost connection", "adapters.bus_address.HEARTBEAT_S", "s"),
         ("a claim that is not answered is asked again after", "runtime.worker_claims.ASK_AGAIN_S", "s"),
+        ("how often a worker says that it is there", "runtime.worker_presence.INTERVAL_S", "s"),
+        ("how soon after a change it says so, at the latest", "runtime.worker_presence.CHANGES_S", "s"),
+        ("how many such messages are missed before it is taken for lost", "releases.presences.MISSED", "messages"),
+        ("the longest interval between them that is believed", "releases.presences.LONGEST_INTERVAL_S", "s"),
+        ("how many workers are remembered", "releases.presences.MOST", "workers"),
+        ("how long `headway workers` listens", "runtime.worker_listing.LISTEN_S", "s"),
         ("one that could not be sent, after", "runtime.worker_claims.FAILED_AGAIN_S", "s"),
         ("a step whose queue for claims is missing for so long is put into `dead`", "runtime.worker_claims.NO_GRANTER_S", "s"),
         ("attempts that a worker process remembers, so as not to begin one twice", "runtime.worker_claims.REMEMBERED", "attempts"),
@@ -80,21 +86,38 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages of one step that the broker has not confirmed, before the step waits for it", "runtime.worker_step.UNCONFIRMED", "messages"),
         ("how long settling waits for them", "runtime.worker_step.CONFIRM_S", "s"),
     ),
-    "`headway conform`": (
-        ("the heartbeat proposed to a worker", "conformance.visit.HEARTBEAT_S", "s"),
-        ("how many heartbeats a long step has to last", "conformance.trials.HEARTBEATS", ""),
-        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
-        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
-        ("the longest that a long step may take", "conformance.visit.LONG_S", "s"),
-        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
-        ("the largest prefetch that counts as bounded", "conformance.rules.PREFETCH", ""),
-        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
-    ),
     "Playbooks": (
         ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),
         ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
         ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
         ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
+    ),
+    "Conform": (
+        ("the heartbeat that `headway conform` proposes to a worker", "conformance.visit.HEARTBEAT_S", "s"),
+        ("how many heartbeats a long step has to last", "conformance.lasting.HEARTBEATS", ""),
+        ("the longest that it may take", "conformance.visit.LONG_S", "s"),
+        ("how long an answer is waited for, without `--patience`", "conformance.visit.PATIENCE_S", "s"),
+        ("how long a worker may take to start", "conformance.visit.START_S", "s"),
+        ("how long a grant is held back, to see whether it is waited for", "conformance.claiming.HOLD_S", "s"),
+        ("the largest prefetch that counts as bounded", "conformance.settling.PREFETCH", "messages"),
+        ("how long the broker may take to answer at first", "conformance.examine.OPEN_S", "s"),
+    ),
+    "Stock workers": (
+        ("how much of its `STOP_LIMIT_S` a stock worker gives to the step in hand", "workers.patience.FINISH_SHARE", ""),
+        ("the longest `sleep:Seconds`", "workers.sleep.LONGEST_S", "s"),
+        ("how long a command of `shell` may run, unless its configuration says otherwise", "workers.listed_commands.TIMEOUT_S", "s"),
+        ("lines of one command that are passed on", "workers.shell.LINES_A_STEP", "lines"),
+        ("and characters", "workers.shell.CHARACTERS_A_STEP", "characters"),
+        ("how long `httprequest` takes to connect, unless its configuration says otherwise", "workers.httprequest.CONNECT_S", "s"),
+        ("and waits for an answer", "workers.httprequest.ANSWER_S", "s"),
+        ("and takes for all", "workers.httprequest.TOTAL_S", "s"),
+        ("and how large an answer may be", "workers.httprequest.BODY_BYTES", "bytes"),
+        ("how long `notify` waits for any one answer of a mail server", "workers.mail.ANSWER_S", "s"),
+        ("and takes for all mails of a notice", "workers.mail.TOTAL_S", "s"),
+        ("to how many targets it sends", "workers.notify.MOST_TARGETS", "targets"),
+        ("how many files `output` has open", "workers.kept_output.OPEN_FILES", "files"),
+        ("how large the file of a run may get, unless its configuration says otherwise", "workers.kept_output.RUN_BYTES", "bytes"),
+        ("how much output may wait at the broker", "workers.output.QUEUE_BYTES", "bytes"),
     ),
 }
 # fmt: on
@@ -121,7 +144,7 @@ def in_force(other: Mapping[str, float], unused: tuple[str, ...] = ()) -> list[t
             continue
         try:
             found.append((limit, other.get(limit.where, value_of(limit))))
-        except Unavailable:
+        except (Unavailable, ImportError):
             pass
     return found
 

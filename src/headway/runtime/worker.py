@@ -27,11 +27,25 @@ from headway.runtime.worker_service import WorkerService
 
 
 class Worker:
-    """Serves one command. Connects when it is made; consumes when it runs."""
+    """Serves one command. Connects when it is made; consumes when it runs.
 
-    #: Names that a step's ``dynamic`` must have: a step without them is answered ``failed``.
+    ``self.app_logger``: the application log, for administrators: standard error, or standard
+    output with ``--log-stdout``.
+
+    ``self.output``: the same as the ``output`` that ``process`` is given: ``debug``, ``info``,
+    ``warning``, ``error``, ``critical``, ``log(level, text)``, ``setLevel``; lines for those who
+    follow the release. The configuration's ``OUTPUT_LEVEL`` is the threshold.
+
+    ``self._config``: the JSON object of ``config_file``, or ``{}``.
+
+    ``self.serves``: the name of the queue that is consumed.
+    """
+
+    #: Names that a step's ``dynamic`` must have; a step without them is answered ``failed`` and
+    #: never reaches ``process``.
     dynamic: Sequence[str] = ()
-    #: Whether the final answer is sent after ``process`` has returned, by somebody else.
+    #: Whether the final answer is sent after ``process`` has returned, by somebody else;
+    #: otherwise a step without one is answered ``failed``.
     answers_later = False
 
     def __init__(
@@ -71,10 +85,12 @@ class Worker:
     def process(
         self, channel: Any, basic_deliver: Any, properties: Any, body: Any, output: Any
     ) -> Any:
-        """What to do with a step. Called in a thread of its own, with one step at a time.
+        """Does one step. Called in a thread of its own, never twice at once on one object.
 
-        ``channel``, ``basic_deliver``, ``properties``: pika's, or the same by name. ``body``: the
-        step message, read. ``output``: logger-like; its lines go to those who follow the release.
+        ``channel``, ``basic_deliver``, ``properties``: pika's on RabbitMQ, and elsewhere with the
+        same names. Of the channel's calls a step may make ``basic_ack``, ``basic_nack``,
+        ``basic_reject`` and ``basic_publish``, in any thread. ``body``: the step message, any
+        JSON object or list. ``output``: logger-like; its lines go to those who follow the release.
 
         What it returns is only logged: the answer that it sends decides. What it leaves unsettled
         is acknowledged, and if it raises, answered ``failed`` and rejected.
@@ -89,11 +105,11 @@ class Worker:
         exchange: str = "re",
         reply_to: str = "log",
     ) -> None:
-        """Send a message with this routing key; with exchange ``''``, to the queue of that name.
+        """Sends a message with this routing key; with exchange ``""``, to the queue of that name.
 
         Returns when the message is handed over. An answer whose queue or broker is gone is kept
-        and tried again until the step's deadline. Where somebody has to serve the message, its
-        confirmation is waited for.
+        and tried again until the step's deadline, or for a minute. Where somebody has to serve
+        the message, its confirmation is waited for.
 
         Raises: WireError for what JSON cannot hold, Rejected when it is too large or nobody
         serves it, Refused, Unavailable.
@@ -109,11 +125,11 @@ class Worker:
         target: Sequence[str] | str | None = None,
         exchange: str | None = None,
     ) -> None:
-        """Tell those whom the step names for this phase, on every transport that it names.
+        """Tells those whom the step names for this phase, on every transport that it names.
 
         ``slug``: the short text, cut to 80 characters. A text in the fifth place is the exchange;
         a list there is of no use any more: the step says whom to tell. Never raises for want of
-        listeners.
+        listeners, which is counted, and logged once.
         """
         if isinstance(target, str):
             target, exchange = None, exchange or target
@@ -124,16 +140,22 @@ class Worker:
         )
 
     def ack(self, basic_deliver: Any) -> None:
-        """Acknowledge the delivery, after all that was sent for it is confirmed."""
+        """Acknowledges the delivery, after all that was sent for it is confirmed."""
         self._service.settler.settle_tag(basic_deliver.delivery_tag, Settlement.ACK)
 
     def reject(self, basic_deliver: Any, requeue: bool = False) -> None:
-        """Refuse the delivery: it is kept in the queue ``dead``; or have it delivered again."""
+        """Rejects the delivery: the message is kept in the queue ``dead`` with the reason.
+
+        With ``requeue``, it is delivered again, to this worker or another.
+        """
         how = Settlement.REQUEUE if requeue else Settlement.REJECT
         self._service.settler.settle_tag(basic_deliver.delivery_tag, how)
 
     def _connect(self) -> None:
-        """Connect, and declare what is served. Lost connections are made again without it."""
+        """Connects, and declares what is served; done by the constructor.
+
+        Lost connections are made again without it.
+        """
         self._service.connect()
 
     def _consumed_queue(self) -> Queue:
@@ -146,7 +168,7 @@ class Worker:
         return level
 
     def run_forever(self) -> None:
-        """Serve until ``stop``; then finish the step in hand, with a limit, and disconnect."""
+        """Serves until ``stop``; then finishes the step in hand, with a limit, and disconnects."""
         service = self._service
         try:
             if not service.stopping.is_set():
@@ -167,7 +189,7 @@ class Worker:
         return self._service.queue.name
 
     def stop(self) -> None:
-        """Have ``run_forever`` return. Any thread, and again, and before it."""
+        """Has ``run_forever`` return. Any thread, and again, and before it."""
         self._service.stop()
 
     def _leave(self) -> None:

@@ -7,6 +7,7 @@ from headway.adapters.bus_address import RabbitAddress, parse_bus_url
 from headway.conformance.desk import Asking
 from headway.conformance.examine import examine
 from headway.conformance.findings import Report
+from headway.conformance.visit import NO_SUCH
 from headway.errors import DefinitionError
 from headway.wire.names import parse_step
 
@@ -19,10 +20,12 @@ def assert_conforms(
     parameters: Mapping[str, Any] | None = None,
     dynamic: Mapping[str, Any] | None = None,
     long: str | None = None,
+    bad: str = NO_SUCH,
 ) -> Report:
     """What ``headway conform STEP --bus BUS -- ARGV`` finds; raises AssertionError for a fault.
 
-    ``long``: a subcommand that lasts six seconds or more. Raises: as ``examine``.
+    ``long``: a subcommand that lasts six seconds or more; ``bad``: one that it refuses.
+    Raises: as ``examine``.
     """
     name = parse_step(step)
     address = parse_bus_url(bus)
@@ -31,7 +34,7 @@ def assert_conforms(
     asking = Asking(
         name.command, name.subcommand, parameters=parameters or {}, dynamic=dynamic or {}
     )
-    report = examine(asking, address, argv, long=long)
+    report = examine(asking, address, argv, long=long, bad=bad)
     told = [f"{one.check}: {one.text} → {one.hint}" for one in report.faults]
     assert report.conforms, "\n".join([f"{step} does not conform", *told])
     return report

@@ -6,6 +6,7 @@ routing keys of a topic exchange by two more. What is declared where it exists n
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from shlex import quote
 from typing import NamedTuple
 
@@ -16,26 +17,31 @@ DEFAULT_EXCHANGE = "amq.default"  # what permissions call the exchange without a
 _ID = ".+"
 
 
-class DeclaresExchange(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeclaresExchange:
     exchange: str
 
 
-class DeclaresQueue(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeclaresQueue:
     queue: str
 
 
-class Binds(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Binds:
     queue: str
     exchange: str
     key: str
 
 
-class Publishes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Publishes:
     exchange: str
     key: str
 
 
-class Consumes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Consumes:
     queue: str
 
 
@@ -120,6 +126,16 @@ OUTPUT = Component(
     ),
     (DeclaresExchange(names.EXCHANGE), DeclaresQueue(names.DEAD)),
 )
+LISTING = Component(
+    "workers",
+    "headway workers: lists who serves what",
+    (
+        DeclaresQueue("re.workers.*"),
+        Binds("re.workers.*", names.EXCHANGE, names.PRESENCE),
+        Consumes("re.workers.*"),
+    ),
+    (DeclaresExchange(names.EXCHANGE),),
+)
 MONITOR = Component(
     "monitor",
     "records what is copied to the platform queue",
@@ -130,7 +146,7 @@ MONITOR = Component(
 
 def components(command: str) -> Sequence[Component]:
     """All there are; the worker serves ``command``."""
-    return (worker(command), SENDER, CORE, OUTPUT, MONITOR)
+    return (worker(command), SENDER, LISTING, CORE, OUTPUT, MONITOR)
 
 
 def rights_of(acts: Iterable[Act]) -> Rights:

@@ -153,7 +153,7 @@ class Counted:
     def keep(self, run: str, level: str, lines: Sequence[str]) -> None:
         with self._lock:
             gap = self._lost.get(run, 0)
-            told = [f"({gap} lines were not kept here)", *lines] if gap else lines
+            told = [f"(lines not kept here: {gap})", *lines] if gap else lines
             try:
                 self._keeper.keep(run, level, told)
             except (Rejected, Unavailable) as error:

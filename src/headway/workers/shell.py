@@ -103,4 +103,4 @@ class _Told:
 
     def close(self) -> None:
         if self._lost:
-            self._output.warning(f"({self._lost} more lines, not sent)")
+            self._output.warning(f"(lines not sent: {self._lost})")

@@ -112,7 +112,7 @@ class StepWorker(Worker):
         if self.subcommands and step.subcommand not in self.subcommands:
             raise StepFailed(
                 f"{type(self).__name__} has no subcommand {step.subcommand[:80]!r}:"
-                f" there is {', '.join(self.subcommands)}"
+                f" there is {', '.join(dict.fromkeys(map(str.capitalize, self.subcommands)))}"
             )
         return self.understood(step)
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import pika
+from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 
 from headway.adapters.bus_address import RabbitAddress
@@ -37,8 +38,11 @@ from headway.wire.rights import (
 
 T = TypeVar("T")
 ANSWER_S = 5.0  # for each answer of the broker's
+CLOSE_S = 1.0
 _NEVER = "headway-doctor"  # an argument and a value that nobody else uses
-_TOO_LARGE = "larger than"  # in what the broker says of a message beyond its own limit
+_TOO_LARGE = (
+    "larger than configured max size"  # in what the broker says of a message beyond its own limit
+)
 
 
 class Certificate(NamedTuple):
@@ -81,11 +85,15 @@ class Examination:
         self._loop = IOLoop()
         try:
             self._connection = self._connect()
+        except BaseException:
+            self._loop.close()
+            raise
+        try:
             self._drive(lambda: self._open or self._error is not None, 3 * answer_s)
             if self._error is not None:
                 raise self._error
         except BaseException:
-            self._loop.close()
+            self.close()
             raise
         self.broker = self._told(time.monotonic() - began)
 
@@ -98,12 +106,20 @@ class Examination:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """In good order, if the broker answers at once."""
         if self._connection.is_open:
             self._connection.close()
             try:
-                self._drive(lambda: self._connection.is_closed, 1.0)
+                self._drive(lambda: self._connection.is_closed, CLOSE_S)
             except Unavailable:
                 pass
+        if not self._connection.is_closed:
+            lost = exceptions.StreamLostError("not closed in time")
+            self._connection._terminate_stream(lost)  # type: ignore[attr-defined]
+            self._drive(lambda: self._connection.is_closed, CLOSE_S)
         self._loop.close()
 
     def exists(self, part: DeclaresExchange | DeclaresQueue) -> bool:

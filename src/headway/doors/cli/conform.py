@@ -33,6 +33,10 @@ best a virtual host of its own"""
 @options.inputs
 @click.option("--long", metavar="SUBCOMMAND", help="One that lasts 6 s or more.")
 @click.option(
+    "--bad", metavar="SUBCOMMAND", default="NoSuchSubcommand",
+    help="One that it refuses.  [default: NoSuchSubcommand]",
+)  # fmt: skip
+@click.option(
     "--patience", "patience_s", type=click.FloatRange(0.1), metavar="SECONDS", default=10.0,
     help="How long to wait for an answer.  [default: 10]",
 )  # fmt: skip
@@ -108,6 +112,7 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
         address,
         program,
         long=arguments["long"],
+        bad=arguments["bad"],
         patience_s=arguments["patience_s"],
         chosen=arguments["checks"] or NAMES,
     )

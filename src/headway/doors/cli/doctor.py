@@ -38,7 +38,7 @@ _LOOKS = {
 @click.option("--mq", metavar="FILE", help="The same from a worker's JSON file.")
 @click.option(
     "--for", "wanted", metavar="COMPONENT", multiple=True,
-    help="The user must suffice for it: worker:COMMAND, sender, core, output, monitor.",
+    help="The user must suffice for it: worker:COMMAND, sender, workers, core, output, monitor.",
 )  # fmt: skip
 @click.option(
     "--rabbitmqctl", metavar="COMMAND",
@@ -111,7 +111,7 @@ def _component(name: str) -> "Component":
     found = wanted_component(name)
     if found is None:
         raise Mistyped(
-            f"--for {name!r}: there are worker:COMMAND, sender, core, output and monitor"
+            f"--for {name!r}: there are worker:COMMAND, sender, workers, core, output and monitor"
         )
     return found
 
@@ -167,15 +167,20 @@ def _wrapped(text: str, columns: int) -> list[str]:
 def _limits(report: "Report", columns: int) -> Iterator[str]:
     from headway.runtime.limits import shown
 
-    yield click.style("limits in force", bold=True)
-    values = [shown(limit, value) for limit, value in report.limits]
-    widest = max(map(len, values))
-    for (limit, _), value in zip(report.limits, values, strict=True):
-        first, *rest = _wrapped(limit.says.replace("`", ""), columns - widest - 4)
-        yield f"  {value.rjust(widest)}  {first}"
-        for line in rest:
-            yield " " * (widest + 4) + line
-    yield ""
+    widest = max(len(shown(limit, value)) for limit, value in report.limits)
+    for area, found in groupby(report.limits, key=lambda one: one[0].area):
+        yield click.style(f"limits in force: {_plain(area)}", bold=True)
+        for limit, value in found:
+            first, *rest = _wrapped(_plain(limit.says), columns - widest - 4)
+            yield f"  {shown(limit, value).rjust(widest)}  {first}"
+            for line in rest:
+                yield " " * (widest + 4) + line
+        yield ""
+
+
+def _plain(text: str) -> str:
+    """What a page of Markdown has between backticks, without them."""
+    return text.replace("`", "")
 
 
 def _end(report: "Report") -> Iterator[str]:

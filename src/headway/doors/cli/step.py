@@ -38,7 +38,9 @@ OWN = ("command", "subcommand", "hosts")
     help="A parameter of another type.",
 )  # fmt: skip
 @options.inputs
-@click.option("--worker", "target", metavar="FILE.py:Class", help="Serve this class, here.")
+@click.option(
+    "--worker", "target", metavar="FILE.py:Class", help="Serve this class, or stock worker, here."
+)
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for that worker.")
 @click.option("--bus", metavar="URL", help="amqp://… in place of a bus in this process.")
 @options.debug
