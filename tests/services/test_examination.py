@@ -14,6 +14,7 @@ from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.adapters.rabbitmq.examination import Examination
 from headway.errors import Refused, Unavailable
 from headway.ports.bus import Binding, Exchange, Message, Queue, QueueKind
+from headway.runtime.doctor import HEARTBEAT
 from headway.runtime.doctor.permissions import ANY
 from headway.wire import names
 from headway.wire.rights import (
@@ -195,7 +196,7 @@ def test_doctor_reads_a_workers_own_file(rabbitmq: RabbitMQ, place: Place) -> No
     place.write("mq.json", json.dumps(config))
     report = doctor(place, "--mq", "mq.json")
     assert "heartbeat 5 s" in says(report, "ok")
-    heartbeat = [one["value"] for one in report["limits"] if "HEARTBEAT" in one["where"]]
+    heartbeat = [one["value"] for one in report["limits"] if one["where"] == HEARTBEAT]
     assert heartbeat == [5]
 
 

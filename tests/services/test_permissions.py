@@ -1,5 +1,6 @@
 """Each component runs under exactly the rights that the page on permissions gives it."""
 
+import json
 import logging
 import queue
 import re
@@ -22,9 +23,11 @@ from headway.ports.bus import Binding, Exchange, Message, Queue, Settlement
 from headway.runtime.doctor.permissions import lack_of
 from headway.runtime.sending import SentStep, StepSender
 from headway.runtime.worker import Worker
+from headway.runtime.worker_listing import listen
+from headway.runtime.worker_presence import INTERVAL_S
 from headway.runtime.worker_trial import served
 from headway.wire import names
-from headway.wire.messages import StepMessage
+from headway.wire.messages import Output, StepMessage
 from headway.wire.rights import (
     CORE,
     LISTING,
@@ -43,6 +46,7 @@ from headway.wire.rights import (
     tried,
     worker,
 )
+from headway.workers import output as stock_output
 from tests.docs.console import REPOSITORY, blocks
 from tests.services.rabbitmq import RabbitMQ
 from tests.unit.serving import Log, logger_to
@@ -61,6 +65,7 @@ WORKER = worker("frob")
 USERS = {"worker-frob": WORKER, "sender": SENDER, "looker": LISTING, "core": CORE, "output": OUTPUT,
          "monitor": MONITOR}  # fmt: skip
 DEADLINE_S = 20.0
+RUN = "0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -192,6 +197,41 @@ def test_a_worker_and_a_sender_do_all_they_do_with_the_rights_of_the_page(
     assert "frobbing" in [one.text for one in news if isinstance(one, Line)]
     assert [one.transport for one in news if isinstance(one, Notified)] == ["irc"]
     assert [line for line in log.lines if not line.startswith("DEBUG")] == []
+
+
+def test_the_output_worker_keeps_output_with_the_rights_of_the_page(
+    shared: RabbitMQ, tmp_path: Path
+) -> None:
+    url = grant(shared, "output", of_page("output"))
+    config = tmp_path / "output.json"
+    config.write_text(json.dumps({"output_dir": str(tmp_path / "kept")}))
+    (tmp_path / "kept").mkdir()
+    kept = threading.Event()
+
+    class OutputWorker(stock_output.OutputWorker):
+        def process(self, channel: Any, deliver: Any, props: Any, body: Any, output: Any) -> None:
+            super().process(channel, deliver, props, body, output)
+            kept.set()
+
+    log = Log()
+    theirs = RabbitBus(RabbitAddress(**_fields(url)))
+    with served(OutputWorker, theirs, str(config), logger_to(log)), bus_of(shared.url) as bus:
+        said = Message(Output(message="frobbed", level="info").encode(), correlation_id=RUN)
+        bus.publish(said, names.OUTPUT, names.EXCHANGE).wait(DEADLINE_S)
+        assert kept.wait(DEADLINE_S)
+    (file,) = (tmp_path / "kept").iterdir()
+    assert "frobbed" in file.read_text()
+    assert [line for line in log.lines if line.startswith(("WARN", "ERROR"))] == []
+
+
+def test_workers_are_listed_with_the_rights_of_the_page(shared: RabbitMQ) -> None:
+    theirs = RabbitBus(RabbitAddress(**_fields(grant(shared, "frob", of_page("worker-frob")))))
+    with (
+        served(FrobWorker, theirs, logger=logger_to(Log())),
+        bus_of(grant(shared, "looker", of_page("looker"))) as bus,
+    ):
+        heard = listen(bus, INTERVAL_S + 0.5)
+    assert len(heard.workers) == 1
 
 
 def _fields(url: str) -> dict[str, Any]:

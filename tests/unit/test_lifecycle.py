@@ -21,6 +21,7 @@ SETTLED = {
     Settlement.REJECT: Deed.REJECT,
     Settlement.REQUEUE: Deed.REQUEUE,
 }
+NOWHERE = "nowhere"  # a queue that there is not
 SENT_BY_PROCESS = "by process"  # marks what the author sends, which is not the library's deed
 
 
@@ -51,7 +52,7 @@ class Watched(MemoryBus):
 
 
 def _deed(message: Message, routing_key: str) -> Deed | None:
-    if routing_key == CLAIMS:
+    if routing_key in (CLAIMS, NOWHERE):
         return Deed.GIVE_BACK if Claim.decode(message.body).give_back else Deed.CLAIM
     if routing_key == names.DEAD:
         return Deed.BURY
@@ -86,12 +87,13 @@ def provoked(at: Desk, worker: Worker, path: Sequence[Transition]) -> None:
     """Bring about what happens on the path."""
     events = [one.event for one in path]
     FrobWorker.ending = events[-1]
-    claims = {names.CLAIMS: CLAIMS} if "it asks for a claim" in events else {}
+    granting = NOWHERE if "nobody is there to grant it" in events else CLAIMS
+    claims = {names.CLAIMS: granting} if "it asks for a claim" in events else {}
     body: Any = step(dynamic={} if "dynamic inputs are missing" in events else {"cart": "demo"})
     if "it cannot be read" in events:
         body = b"not JSON"
     at.send(body, headers=claims)
-    if claims:
+    if claims and granting == CLAIMS:
         asked = at.next(CLAIMS).message
         if "told to leave" in events:
             worker.stop()
@@ -117,7 +119,7 @@ def test_a_worker_does_what_the_table_says(name: str) -> None:
             return bus
 
         at._make_bus = make_bus
-        connection = at.connection()
+        connection = at.connection(no_granter_s=0.0)
         worker = at.make(FrobWorker, mq_config=connection)
         (bus,) = buses
         started = list(bus.deeds)

@@ -88,6 +88,11 @@ class Claiming:
             self._held[attempt] = place
             return True
 
+    def has_begun(self, attempt: str) -> bool:
+        """Whether there is nothing to ask: it was begun in this process."""
+        with self._lock:
+            return attempt in self._begun
+
     def let_go(self, attempt: str) -> None:
         """It is done with, as far as this process is concerned."""
         with self._lock:

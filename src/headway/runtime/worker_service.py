@@ -28,6 +28,8 @@ from headway.runtime.worker_settling import Settler
 from headway.runtime.worker_step import StepInHand, Steps
 from headway.wire import strict_json
 
+BEGUN = "it was begun in this process before"
+
 
 class Served(Protocol):
     """What a worker is to its service."""
@@ -208,24 +210,23 @@ class WorkerService:
     def _granted(self, step: StepInHand) -> bool:
         if step.claims is None or step.attempt is None:
             return True
-        claims = self.connection.claims
-        try:
-            grant = claims.ask(step.claims, step.attempt, self._is_stopping)
-        except HeadwayError as error:
-            # Not answered either: whoever may grant it after all would take that for the end.
-            why = f"nobody grants attempt {step.attempt}: {error}"
-            self._log.error("%s - %s", step.run, why)
-            self.settler.settle(step, Settlement.REJECT, why)
-            return False
-        if grant is None:
-            self.settler.settle(step, Settlement.REQUEUE)
-            return False
-        why = grant.reason
-        if grant.granted:
-            if claims.begin(step.attempt, step.claims):
+        claims, why = self.connection.claims, BEGUN
+        if not claims.has_begun(step.attempt):
+            try:
+                grant = claims.ask(step.claims, step.attempt, self._is_stopping)
+            except HeadwayError as error:
+                # Not answered either: whoever may grant it after all would take that for the end.
+                why = f"nobody grants attempt {step.attempt}: {error}"
+                self._log.error("%s - %s", step.run, why)
+                self.settler.settle(step, Settlement.REJECT, why)
+                return False
+            if grant is None:
+                self.settler.settle(step, Settlement.REQUEUE)
+                return False
+            if grant.granted and claims.begin(step.attempt, step.claims):
                 self.settler.granted(step)
                 return True
-            why = "it was begun in this process before"
+            why = grant.reason or BEGUN
         self._log.info("%s - attempt %s is not ours: %s", step.run, step.attempt, why)
         self.settler.settle(step, Settlement.ACK)
         return False

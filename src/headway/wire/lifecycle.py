@@ -46,6 +46,7 @@ class Transition(NamedTuple):
 
 
 _REFUSE = (Deed.FAIL, Deed.BURY, Deed.REJECT)
+_PUT_ASIDE = (Deed.BURY, Deed.REJECT)
 _LET_GO = (Deed.GIVE_BACK, Deed.REQUEUE, Deed.CLOSE)
 TRANSITIONS = tuple(
     Transition(*row)
@@ -59,6 +60,7 @@ TRANSITIONS = tuple(
         (State.READING, "it asks for no claim", State.WORKING),
         (State.CLAIMING, "granted", State.HOLDING, (Deed.ACK,)),
         (State.CLAIMING, "denied", State.LISTENING, (Deed.ACK,)),
+        (State.CLAIMING, "nobody is there to grant it", State.LISTENING, _PUT_ASIDE),
         (State.CLAIMING, "told to leave", State.LEAVING, _LET_GO),
         (State.WORKING, "process answers", State.LISTENING, (Deed.ACK,)),
         (State.WORKING, "process ends without an answer", State.LISTENING, (Deed.FAIL, Deed.ACK)),
