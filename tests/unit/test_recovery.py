@@ -445,7 +445,7 @@ def test_a_cleanup_that_failed_before_a_death_still_makes_the_run_no_success(
     with Recorded(tmp_path, Above, log=log) as run:
         assert run.begin("after", "cleanup-ended", "Untidy") is None
         assert run.resume() is RunState.FAILED
-        assert [failure.message for _, failure in run.runner.cleanup_failures] == [
+        assert [failure.message for _, failure in run.runner.unwinding.failures] == [
             "the directory is not empty"
         ]
         assert run.retry() is RunState.SUCCEEDED, "nothing is left to be tried or put away"

@@ -117,7 +117,7 @@ class DoJobber:
             runner.run()
         finally:
             self._take_stock(plan, runner)
-            if runner.executed:
+            if runner.unwinding.executed:
                 self._to_unwind.append(runner)
         self._raise(_cleanup_errors(runner))
 
@@ -129,7 +129,7 @@ class DoJobber:
         errors: list[tuple[str, BaseException]] = []
         while self._to_unwind:
             runner = self._to_unwind[-1]
-            runner.cleanup_failures.clear()
+            runner.unwinding.failures.clear()
             runner.unwind_now()
             self._to_unwind.pop()
             errors += _cleanup_errors(runner)
@@ -250,7 +250,7 @@ def verbose_lines(
 
 def _cleanup_errors(runner: Runner) -> list[tuple[str, BaseException]]:
     names = runner.plan.names
-    return [(names[key], failure.as_exception()) for key, failure in runner.cleanup_failures]
+    return [(names[key], failure.as_exception()) for key, failure in runner.unwinding.failures]
 
 
 def _logger(level: int | str) -> logging.Logger:

@@ -20,7 +20,8 @@ from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.standing import SUCCEEDED, Standing
 from headway.jobs.states import JobState
 from headway.runtime import clocks
-from headway.runtime.runner import Executed, Runner, Start
+from headway.runtime.runner import Runner, Start
+from headway.runtime.unwinding import Executed
 
 _LOST = Failure("Lost", "its process ended while Run was going on")
 

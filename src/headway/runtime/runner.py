@@ -9,18 +9,13 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from headway.errors import Conflict, DefinitionError, HeadwayError
 from headway.jobs.events import (
-    CleanupEnded,
-    CleanupIntended,
-    Event,
     JobStood,
     Listener,
-    Live,
     NoticeIntended,
-    OutputWritten,
     PhaseEnded,
     ProcessStarted,
     RunCancelled,
@@ -35,13 +30,15 @@ from headway.jobs.outcomes import PASSED, Ending, Failure, Outcome, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.redaction import Redaction
 from headway.jobs.schedule import Ignored, Schedule
-from headway.jobs.shared import Changes, SharedStorage
+from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Late, Work
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
+from headway.runtime.record import Record
 from headway.runtime.requests import OVER, decide
+from headway.runtime.unwinding import Executed, Unwinding
 
 STOP_GRACE_S = 10.0  # how long tries under way are waited for once the run is stopped
 LOOK_S = 0.25  # how often requests are looked for
@@ -66,15 +63,6 @@ class CutShort(BaseException):
         super().__init__(key, number)
         self.key = key
         self.number = number
-
-
-class Executed(NamedTuple):
-    """A try whose Run was entered and whose Cleanup is due."""
-
-    key: int
-    number: int
-    job: Any  # the object, if it is still at hand
-    storage: Changes | None
 
 
 @dataclass(slots=True)
@@ -127,13 +115,12 @@ class Runner:
         self.shared = SharedStorage(threading.get_ident) if start.shared is None else start.shared
         self.results: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}  # of each job's last try, until it succeeds
-        self.executed: list[Executed] = list(start.executed)
-        self._inherited = {(entry.key, entry.number) for entry in start.executed}
-        self.cleanup_failures: list[tuple[int, Failure]] = list(start.cleanup_failures)
+        self.unwinding = Unwinding(start.executed, start.cleanup_failures)
         self.ignored: list[str] = []
         self._executor = executor
         self._journal = journal
-        self._listeners = tuple(listeners)
+        self._record = Record(journal, listeners, redaction)
+        self._watched = bool(listeners)
         self._act = act
         self._cleanup = cleanup
         self._strict = strict
@@ -146,7 +133,6 @@ class Runner:
         self._told = set(start.told)
         self._looked = 0.0
         self._ticked = ticked
-        self._redaction = redaction
         self._work = Work(
             definitions=definitions,
             rules=plan.rules,
@@ -161,7 +147,7 @@ class Runner:
             claimed=self._claimed,
             notifies=self._notifies,
             phase_ended=self._phase_ended,
-            wrote=self._wrote,
+            wrote=self._record.wrote,
             started_process=self._started_process,
         )
 
@@ -230,7 +216,7 @@ class Runner:
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
         closings = self.plan.closings
-        clock, now_us, watched = clocks.monotonic, clocks.now_us, bool(self._listeners)
+        clock, now_us, watched = clocks.monotonic, clocks.now_us, self._watched
         told = watched or journal is not None
         if self._stopping:
             schedule.cancel()
@@ -247,7 +233,7 @@ class Runner:
                 if journal is not None:
                     journal.going[key] = (number, at_us)
                 if watched:
-                    self._tell(TryStarted(at_us, key, number))
+                    self._record.tell(TryStarted(at_us, key, number))
                 if closings and schedule.is_needless(key):
                     outcome: Outcome | None = PASSED
                 else:
@@ -303,7 +289,7 @@ class Runner:
         return min(waits) if waits else None
 
     def _ended(self, key: int, number: int, outcome: Outcome, now: float, at_us: int) -> None:
-        if outcome is PASSED and not self._listeners:
+        if outcome is PASSED and not self._watched:
             # The way of nearly every try in a big run: nothing was done, nothing is to be told.
             if self._journal is not None:
                 self._journal.passed(at_us, key, number)
@@ -319,18 +305,18 @@ class Runner:
             else:
                 self.failures.pop(key, None)
             if outcome.executed:
-                self._note_executed(key, number, outcome)
+                self.unwinding.ended(key, number, outcome)
             stood = self.schedule.ended(key, outcome.ending, now, outcome.final)
         if isinstance(stood, Ignored):
             self._ignore(stood)
-        elif self._listeners:
+        elif self._watched:
             again_in_s = 0.0
             if stood is JobState.WAITING:
                 again_in_s = self.schedule.waits_until[key] - now
-            self._tell(JobStood(at_us, key, number, stood, again_in_s))
+            self._record.tell(JobStood(at_us, key, number, stood, again_in_s))
 
     def _write_end(self, key: int, number: int, outcome: Outcome, at_us: int) -> None:
-        if self._journal is None and not self._listeners:
+        if not self._record.is_wanted:
             return
         began_us = 0
         if self._journal is not None:
@@ -348,7 +334,7 @@ class Runner:
             outcome.shared,
             outcome.storage,
         )
-        self._write(event)
+        self._record.write(event)
 
     def _failed(self, key: int, failure: Failure) -> None:
         self.failures[key] = failure
@@ -356,15 +342,6 @@ class Runner:
             self.broken = key
             self._stop()
             self.schedule.cancel()
-
-    def _note_executed(self, key: int, number: int, outcome: Outcome) -> None:
-        """Now that the try is over, its Cleanup can have what the try left behind."""
-        for place in range(len(self.executed) - 1, -1, -1):
-            entry = self.executed[place]
-            if entry.key == key and entry.number == number:
-                storage = outcome.storage or entry.storage
-                self.executed[place] = Executed(key, number, outcome.job or entry.job, storage)
-                return
 
     # What the executor tells while a try goes on
 
@@ -378,34 +355,23 @@ class Runner:
         event = RunIntended(
             clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt
         )
-        self._write(event)
+        self._record.write(event)
         if self.plan.rules[key].has_cleanup:
-            if (key, number) in self._inherited:
-                # Begun again after a death: one try, one Cleanup, with what is newer.
-                self.executed = [e for e in self.executed if (e.key, e.number) != (key, number)]
-            self.executed.append(Executed(key, number, outcome.job, outcome.storage))
+            self.unwinding.entered(key, number, outcome)
 
     def _claimed(self, key: int, number: int, attempt: str, worker: str) -> None:
-        self._write(StepClaimed(clocks.now_us(), key, number, attempt, worker))
+        self._record.write(StepClaimed(clocks.now_us(), key, number, attempt, worker))
 
     def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:
         told = (key, number, notice, transport)
         if told in self._told:
             return False
         self._told.add(told)
-        self._write(NoticeIntended(clocks.now_us(), *told))
+        self._record.write(NoticeIntended(clocks.now_us(), *told))
         return True
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
-        self._tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
-
-    def _wrote(self, key: int, number: int, stream: str, text: str) -> None:
-        if self._redaction is not None:
-            text = self._redaction.text(text)
-        if self._journal is not None:
-            self._journal.wrote(key, number, stream, text)
-        if self._listeners:
-            self._tell(OutputWritten(clocks.now_us(), key, number, stream, text))
+        self._record.tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
 
     def _started_process(self, key: int, number: int, pid: int) -> None:
         if self._journal is not None:
@@ -435,7 +401,7 @@ class Runner:
             self._stopping = self._stopping or isinstance(event, RunCancelled)
             journal.answer(request.id, answer, *([event] if event else []))
             if event is not None:
-                self._tell(event)
+                self._record.tell(event)
                 self._answered.append(event)
                 if isinstance(event, RunCancelled):
                     self._stop()
@@ -487,7 +453,7 @@ class Runner:
         self.schedule.withdrawn(short.key)
         if self._journal is not None:
             self._journal.going.pop(short.key, None)
-        self._tell(JobStood(clocks.now_us(), short.key, short.number, JobState.CANCELLED))
+        self._record.tell(JobStood(clocks.now_us(), short.key, short.number, JobState.CANCELLED))
 
     # The end
 
@@ -507,7 +473,7 @@ class Runner:
         return self._left(state)
 
     def _left(self, state: RunState) -> RunState:
-        if self.cleanup_failures and state is RunState.SUCCEEDED:
+        if self.unwinding.failures and state is RunState.SUCCEEDED:
             state = RunState.FAILED
         self._leave(state)
         return state
@@ -517,47 +483,20 @@ class Runner:
         if self._journal is not None and state in _OVER:
             for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
-        if self._journal is None and not self._listeners:
+        if not self._record.is_wanted:
             return
         counts = Counter(self.schedule.states_shown())
         told = {str(shown): count for shown, count in counts.items()}
-        self._write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
+        self._record.write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
 
     def clean_up(self) -> None:
-        """Run the Cleanups that are due, last first. One that fails does not stop the others.
+        """Run the Cleanups that are due, last first."""
+        states, blocks = self.schedule.states, self._executor.blocks
 
-        A try whose code goes on although it was asked to end keeps its Cleanup: it is still due
-        when the run is taken up again.
-        """
-        going: list[Executed] = []
-        while self.executed:
-            entry = self.executed[-1]
-            if self.schedule.states[entry.key] is JobState.RUNNING and not self._executor.blocks:
-                going.insert(0, self.executed.pop())
-                continue
-            self._write(CleanupIntended(clocks.now_us(), entry.key, entry.number))
-            failure = self._executor.cleanup(*entry)
-            self.executed.pop()
-            if failure is not None:
-                self.cleanup_failures.append((entry.key, failure))
-            told = failure and failure._replace(exception=None)
-            self._write(CleanupEnded(clocks.now_us(), entry.key, entry.number, told))
-        self.executed = going
+        def goes_on(key: int) -> bool:
+            return states[key] is JobState.RUNNING and not blocks
 
-    # Telling
-
-    def _write(self, event: Event, state: RunState | None = None) -> None:
-        if self._redaction is not None:
-            event = self._redaction.event(event)
-        if self._journal is not None:
-            self._journal.write(event, state=state)
-        self._tell(event)
-
-    def _tell(self, event: Event | Live) -> None:
-        if self._redaction is not None:
-            event = self._redaction.event(event)
-        for listener in self._listeners:
-            listener(event)
+        self.unwinding.clean_up(self._executor, self._record, goes_on)
 
     def _ignore(self, ignored: Ignored) -> None:
         self.ignored.append(ignored.reason)
