@@ -59,6 +59,20 @@ def test_a_request_with_the_expected_status_completes_and_says_so(
     assert (seen.method, seen.target, seen.body) == (verb, "/?q=s3cret", b"")
 
 
+def test_the_host_of_the_step_has_its_place_in_the_url(tmp_path: Path, here: Site) -> None:
+    with asking(tmp_path, here.port) as at:
+        given = {"url": "http://{host}/?of={host}", "hosts": [f"127.0.0.1:{here.port}"]}
+        assert answered(at, "httprequest:Get", given)["status"] == "completed"
+        assert [one.target for one in here.seen] == [f"/?of=127.0.0.1:{here.port}"]
+        for hosts, why in [
+            (["a", "b"], "must name one host"),
+            (["x@127.0.0.1"], "must name one host"),
+            (["elsewhere"], "does not allow elsewhere"),
+        ]:
+            assert why in answered(at, "httprequest:Get", given | {"hosts": hosts})["data"]
+    assert len(here.seen) == 1
+
+
 @pytest.mark.parametrize("subcommand", ["Put", "Post"])
 @pytest.mark.parametrize("content", ["{}", "", "blåbær\r\n"])
 def test_content_is_sent_with_its_type(

@@ -19,6 +19,7 @@ TOTAL_S = 60.0
 LONGEST_S = 3_600
 BODY_BYTES = 1 << 20
 REDIRECTS = 3
+HOST = "{host}"  # in a URL: the step's host
 SHOWN = 2_000  # characters of an unexpected answer
 _WITH_CONTENT = ("Put", "Post")
 
@@ -44,7 +45,7 @@ class HttprequestWorker(StepWorker):
 
     def understood(self, step: Step) -> Work:
         keys = step.parameters
-        place = place_of(keys.text("url"))
+        place = place_of(_url(step))
         wanted = keys.whole("code", 200, least=100, most=599)
         request = Request(step.subcommand.upper(), place)
         if step.subcommand in _WITH_CONTENT:
@@ -61,6 +62,11 @@ class HttprequestWorker(StepWorker):
             return {"data": f"{said}, as expected"}
 
         return work
+
+
+def _url(step: Step) -> str:
+    url = step.parameters.text("url")
+    return url.replace(HOST, step.host) if HOST in url else url
 
 
 def _content(keys: Keys) -> bytes:
