@@ -70,6 +70,7 @@ class WorkerService:
         self._output_level = output_level
         self._stop_at: float | None = None  # monotonic: when the step in hand is given up
         self._consumer: Consumer | None = None
+        self._takes_no_more = threading.Event()
         self._looked_at: StepInHand | None = None
         self._made_way: threading.Event | None = None  # set when nothing more is given to us
         self._lock = threading.Lock()
@@ -125,7 +126,14 @@ class WorkerService:
         assert self._stop_at is not None
         left_s = max(0.0, self._stop_at - clocks.monotonic())
         with self.connection.presence.leaving(self.queue):
+            consumer.cancel(0.0)
+            self._takes_no_more.set()
             return consumer.cancel(left_s)
+
+    def _leave_to_others(self, step: StepInHand) -> None:
+        """Told to leave: have it delivered again, but not to us, as long as we are still there."""
+        self._takes_no_more.wait(self.stop_limit_s)
+        self.settler.settle(step, Settlement.REQUEUE)
 
     def _make_way(self) -> None:
         """Called once a second: leave what comes to others while an acknowledged step lasts."""
@@ -169,7 +177,7 @@ class WorkerService:
         self._steps.in_hand = step
         try:
             if self._is_stopping():
-                self.settler.settle(step, Settlement.REQUEUE)
+                self._leave_to_others(step)
             elif self._understood(step) and self._granted(step):
                 with self.connection.presence.working(self.queue, step):
                     self._worked_on(step)
@@ -221,7 +229,7 @@ class WorkerService:
                 self.settler.settle(step, Settlement.REJECT, why)
                 return False
             if grant is None:
-                self.settler.settle(step, Settlement.REQUEUE)
+                self._leave_to_others(step)
                 return False
             if grant.granted and claims.begin(step.attempt, step.claims):
                 self.settler.granted(step)
