@@ -92,3 +92,14 @@ def test_power_safe_runs_say_so_to_the_database(two_jobs: Place) -> None:
     two_jobs.type("run", "hello.py", "--durable", "power")
     said = two_jobs.type("run", "hello.py", env={"HEADWAY_DURABLE": "sometimes"}, code=64)
     assert "HEADWAY_DURABLE" in said.err
+
+
+@pytest.mark.parametrize("said_by", ["environment", "file"])
+def test_the_bus_may_be_named_by_its_environment_or_its_file(place: Place, said_by: str) -> None:
+    url = "amqp://frob:secret@localhost:1/frob"
+    env = {"HEADWAY_BUS": url} if said_by == "environment" else {}
+    if said_by == "file":
+        place.write("headway.toml", f'bus = "{url}"\n')
+    said = place.type("doctor", env=env, code=69)
+    assert "localhost:1" in said.out
+    assert "secret" not in said.out + said.err

@@ -1,8 +1,24 @@
 """Makes the bus that an address names. What a bus needs is imported when one is made."""
 
-from headway.adapters.bus_address import BusAddress, MemoryAddress
+from collections.abc import Mapping
+from typing import Any
+
+from headway.adapters.bus_address import (
+    BusAddress,
+    MemoryAddress,
+    parse_bus_url,
+    parse_mq_config,
+)
 from headway.errors import Rejected
 from headway.ports.bus import Bus, Limits
+
+
+def address_of(where: Mapping[str, Any] | str) -> BusAddress:
+    """Of a worker's configuration (user, password, server, vhost), or a URL.
+
+    Raises: as ``parse_mq_config`` and ``parse_bus_url``.
+    """
+    return parse_bus_url(where) if isinstance(where, str) else parse_mq_config(where)
 
 
 def make_bus(address: BusAddress, limits: Limits | None = None, name: str | None = None) -> Bus:

@@ -77,7 +77,7 @@ def _needed(steps: Sequence[StepNode], *, asks_only: bool) -> dict[str, str]:
 
 def _bus_with_workers(stack: ExitStack, needed: Mapping[str, str], hands: Hands, width: int) -> Bus:
     """A bus, open, on which the workers that this process serves are under way."""
-    own = hands.bus == "" or hands.bus.startswith("memory:")
+    own = not hands.bus
     if own:
         from headway.adapters.memory_broker import MemoryBroker
         from headway.adapters.memory_bus import MemoryBus

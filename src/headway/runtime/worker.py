@@ -16,10 +16,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.adapters.bus_address import parse_bus_url, parse_mq_config
 from headway.errors import DefinitionError, Unavailable
 from headway.ports.bus import Queue, Settlement
-from headway.runtime.buses import make_bus
+from headway.runtime.buses import address_of, make_bus
 from headway.runtime.worker_config import queue_for, read_config, stop_limit_s
 from headway.runtime.worker_connection import WorkerConnection
 from headway.runtime.worker_log import app_logger
@@ -202,13 +201,9 @@ class Worker:
 
 
 def _connection(mq_config: Any, name: str) -> WorkerConnection:
-    if isinstance(mq_config, str):
-        address: Any = parse_bus_url(mq_config)
-    elif isinstance(mq_config, Mapping):
-        address = parse_mq_config(mq_config)
-    else:
+    if not isinstance(mq_config, (str, Mapping)):
         raise DefinitionError(
             f"mq_config is {type(mq_config).__name__}: it must be a dictionary with user,"
             " password, server and vhost, or a URL"
         )
-    return WorkerConnection(make_bus(address, name=name))
+    return WorkerConnection(make_bus(address_of(mq_config), name=name))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
+from headway.doors.cli.buses import bus_url
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import as_json, coloured, faint, number, printable_lines, table
 from headway.errors import WireError
@@ -23,7 +24,7 @@ best a virtual host of its own"""
 @click.command(short_help="Tell a worker's author what is wrong with it.")
 @click.argument("step", metavar="COMMAND:SUBCOMMAND", required=False)
 @click.argument("program", metavar="[-- PROGRAM ARGUMENT...]", nargs=-1)
-@click.option("--bus", metavar="URL", help="The broker: amqp://… or amqps://…")
+@options.bus
 @click.option("--host", default="localhost", metavar="HOST", help="[default: localhost]")
 @click.option("--param", "-p", "params", metavar="NAME=TEXT", multiple=True, help="A parameter.")
 @click.option(
@@ -96,7 +97,7 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
         name = names.parse_step(step)
     except WireError as error:
         raise Mistyped(str(error)) from error
-    address = _address(arguments["bus"])
+    address = _address(bus_url(arguments))
     if program and shutil.which(program[0]) is None:
         raise Mistyped(f"there is no program {program[0]!r} to start the worker with")
     from headway.conformance.desk import Asking
@@ -118,10 +119,10 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
     )
 
 
-def _address(url: str | None) -> "RabbitAddress":
+def _address(url: str) -> "RabbitAddress":
     from headway.adapters.bus_address import RabbitAddress, parse_bus_url
 
-    address = parse_bus_url(url) if url is not None else None
+    address = parse_bus_url(url) if url else None
     if not isinstance(address, RabbitAddress):
         raise Mistyped(NOWHERE)
     return address

@@ -1,13 +1,12 @@
 """With what a plan is carried out: read from arguments, and from what a run was begun with."""
 
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.doors.cli.buses import bus_url
 from headway.doors.cli.exits import Mistyped
-from headway.doors.cli.settings import bus_settled, masked
+from headway.doors.cli.settings import masked
 
 if TYPE_CHECKING:
     from headway.ports.executor import Executor
@@ -25,7 +24,7 @@ def executor_for(
     from headway.runtime import step_workers
     from headway.workers.catalogue import stock_worker_for
 
-    bus = bus_settled(arguments, os.environ, Path.cwd())
+    bus = bus_url(arguments)
     if options.bus and not bus:
         raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
     hands = step_workers.Hands(
@@ -38,4 +37,4 @@ def executor_for(
 
 def bus_shown(arguments: Mapping[str, Any]) -> str:
     """The bus as a store may keep it."""
-    return masked(bus_settled(arguments, os.environ, Path.cwd()))
+    return masked(bus_url(arguments))

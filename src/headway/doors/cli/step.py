@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
+from headway.doors.cli.buses import bus_url
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import as_json, coloured, faint, printable, printable_lines, quoted
 from headway.errors import Rejected, WireError
@@ -42,9 +43,9 @@ OWN = ("command", "subcommand", "hosts")
     "--worker", "target", metavar="FILE.py:Class", help="Serve this class, or stock worker, here."
 )
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for that worker.")
-@click.option("--bus", metavar="URL", help="amqp://… in place of a bus in this process.")
+@options.bus
 @options.debug
-def command(step: str, target: str | None, bus: str | None, **arguments: Any) -> int:
+def command(step: str, target: str | None, **arguments: Any) -> int:
     """Send one step, grant its claim, and show what comes of it.
 
     --set gives dynamic values, --param parameters of the step. With --worker, that class is
@@ -59,7 +60,8 @@ def command(step: str, target: str | None, bus: str | None, **arguments: Any) ->
         raise Mistyped(str(error)) from error
     message = _message(name, arguments)
     worker_class = loaded_worker(target) if target is not None else None
-    if worker_class is None and (bus is None or bus.startswith("memory:")):
+    bus = bus_url(arguments)
+    if worker_class is None and not bus:
         worker_class = _stock_worker(step, name.command)
     with ExitStack() as stack:
         return _sent(stack, name, message, worker_class, bus, arguments)
@@ -116,7 +118,7 @@ def _sent(
     name: Any,
     message: "StepMessage",
     worker_class: "type[Worker] | None",
-    url: str | None,
+    url: str,
     arguments: Mapping[str, Any],
 ) -> int:
     from headway.runtime.sending import StepSender
@@ -147,9 +149,9 @@ def _sent(
     return _watched(sent, serving)
 
 
-def _buses(stack: ExitStack, url: str | None) -> Any:
+def _buses(stack: ExitStack, url: str) -> Any:
     """Our bus, open, and what makes the worker's."""
-    if url is None or url.startswith("memory:"):
+    if not url:
         from headway.runtime.worker_trial import bus_pair
 
         ours, theirs = bus_pair()

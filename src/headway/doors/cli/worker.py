@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from headway.doors.cli import exits, options
+from headway.doors.cli import buses, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.step import loaded_worker
 
@@ -18,8 +18,7 @@ Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost""
 
 @click.command(short_help="Serve a worker class.")
 @options.target
-@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
-@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@buses.broker
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for the worker.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=1, metavar="N",
@@ -31,7 +30,7 @@ Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost""
 )  # fmt: skip
 @click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
 @options.debug
-def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> int:
+def command(target: str, **arguments: Any) -> int:
     """Serve the worker class TARGET until told to stop (Ctrl-C, SIGTERM).
 
     TARGET is FILE.py:Class, package.module:Class, or the name of a stock worker: noop, sleep,
@@ -39,20 +38,18 @@ def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> i
     """
     import sys
 
-    if mq and bus:
-        raise Mistyped("--mq and --bus both say where the bus is: give one")
-    if not mq and (not bus or bus.startswith("memory:")):
+    where = buses.named_broker(arguments)
+    if not where:
         raise Mistyped(NOWHERE.format(target=target))
     worker_class = loaded_worker(target)
 
-    from headway.runtime.worker_config import read_config
     from headway.runtime.worker_log import process_logger
     from headway.runtime.worker_runner import serve
 
     stream = sys.stdout if arguments["log_stdout"] else sys.stderr
     serve(
         worker_class,
-        read_config(mq) if mq else bus,
+        where,
         arguments["worker_config"],
         process_logger(worker_class.__name__, stream),
         arguments["concurrency"],

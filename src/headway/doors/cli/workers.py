@@ -1,12 +1,12 @@
 """headway workers"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options
+from headway.doors.cli import buses, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import (
     as_json,
@@ -35,24 +35,22 @@ HEADINGS = ("SERVES", "QUEUE", "WORKER", "WHERE", "SINCE", "DOING")
 
 
 @click.command(short_help="List the workers that are there.")
-@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
-@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@buses.broker
 @options.as_json
 @options.debug
-def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
+def command(as_json: bool, **arguments: Any) -> int:
     """List who serves what, since when, and doing which step.
 
     Workers say every few seconds that they are there; this command listens until each must
     have said so.
     """
-    if mq and bus:
-        raise Mistyped("--mq and --bus both say where the bus is: give one")
-    if not mq and (not bus or bus.startswith("memory:")):
+    where = buses.named_broker(arguments)
+    if not where:
         raise Mistyped(NOWHERE)
 
     from headway.runtime.worker_listing import LISTEN_S, listen
 
-    with closing(_opened(mq, bus)) as opened:
+    with closing(_opened(where)) as opened:
         if not as_json:
             click.echo(f"listening for {LISTEN_S:g} s on {opened.place}", err=True)
         heard = listen(opened)
@@ -60,13 +58,10 @@ def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
     return exits.DONE
 
 
-def _opened(mq: str | None, url: str | None) -> "Bus":
-    from headway.adapters.bus_address import parse_bus_url, parse_mq_config
-    from headway.runtime.buses import make_bus
-    from headway.runtime.worker_config import read_config
+def _opened(where: Mapping[str, Any] | str) -> "Bus":
+    from headway.runtime.buses import address_of, make_bus
 
-    address = parse_mq_config(read_config(mq)) if mq else parse_bus_url(url or "")
-    bus = make_bus(address, name="headway workers")
+    bus = make_bus(address_of(where), name="headway workers")
     bus.open()
     return bus
 
