@@ -24,7 +24,7 @@ The names of the messages link to their JSON Schemas. This page and the schemas 
 |---|---|---|
 | `correlation_id` | the deployment's id | the same |
 | `reply_to` | the queue for responses, on the default exchange | `log`: no answer is wanted |
-| `message_id` | the attempt's id | in responses, the same |
+| `message_id` | the attempt's id | in responses and lines of output, the same |
 | header `headway-claims` | the queue that grants the attempt; without it, no claim is needed | – |
 | header `headway-deadline` | microseconds of UTC since 1970 until which a response is of use | – |
 | header `headway-worker` | – | in responses, who sends them, as in the claim |

@@ -11,7 +11,7 @@ How to write a page so that it is tested:
 - ``<!-- file: NAME -->`` on the line above any fenced block puts the block into file NAME.
 - All of a page happens in order, in one shell, in one empty directory, with an empty home, with
   ``headway`` on PATH and a copy of ``examples/`` at hand.
-- Where the page or the example that releases a site says 8321, a free port is used instead.
+- Where the page or an example says 8321, 8322 or 8331 to 8333, a free port is used instead.
   Processes that the page leaves behind in its directory are ended.
 - Blocks fenced as ``sh`` are shown only.
 """
@@ -24,14 +24,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 120.0
-SITE_PORT = "8321"
+PORTS = ("8321", "8322", "8331", "8332", "8333")
 MARK = "--- 7d1f the shell has done this ---"
 
 
@@ -136,16 +136,15 @@ def shell_script(steps: list[Block | Command]) -> str:
 
 def run_script(script: str, directory: Path) -> str:
     """What SCRIPT prints, both streams together, run as in a new user's terminal."""
-    port = free_port()
-    script = script.replace(SITE_PORT, port)
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    script = replaced(script, ports)
     home = directory / "home"
     place = directory / "work"
     home.mkdir()
     place.mkdir()
     if (REPOSITORY / "examples").is_dir():
         shutil.copytree(REPOSITORY / "examples", place / "examples")
-        for job in (place / "examples").rglob("ship.py"):
-            job.write_text(job.read_text("utf-8").replace(SITE_PORT, port), "utf-8")
+        use_ports(place / "examples", ports)
     printed = directory / "printed"
     # Into a file: a process that outlives the page on purpose would keep a pipe open.
     with printed.open("wb") as output:
@@ -171,13 +170,31 @@ def run_script(script: str, directory: Path) -> str:
                 os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
             end_what_is_left(place)
-    return printed.read_text("utf-8", errors="replace").replace(port, SITE_PORT)
+    text = printed.read_text("utf-8", errors="replace")
+    return replaced(text, {port: shown for shown, port in ports.items()})
 
 
-def free_port() -> str:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return str(trial.getsockname()[1])
+def free_ports(number: int) -> list[str]:
+    """Ports that nobody listens at just now."""
+    with ExitStack() as stack:
+        trials = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for trial in trials:
+            trial.bind(("127.0.0.1", 0))
+        return [str(trial.getsockname()[1]) for trial in trials]
+
+
+def use_ports(examples: Path, ports: Mapping[str, str]) -> None:
+    """Have a copy of the examples use other ports than they name."""
+    for file in examples.rglob("*"):
+        if file.suffix in (".py", ".yaml", ".json") and "node_modules" not in file.parts:
+            text = file.read_text("utf-8")
+            other = replaced(text, ports)
+            if other != text:
+                file.write_text(other, "utf-8")
+
+
+def replaced(text: str, ports: Mapping[str, str]) -> str:
+    return re.sub(rf"\b({'|'.join(ports)})\b", lambda found: ports[found[1]], text)
 
 
 def end_what_is_left(place: Path) -> None:

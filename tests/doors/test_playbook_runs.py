@@ -1,5 +1,6 @@
 """Playbooks planned and carried out by the command line, in one process."""
 
+import json
 import signal
 
 import pytest
@@ -335,3 +336,19 @@ def test_resuming_where_what_was_built_on_was_put_away_is_refused(roll: Place) -
     roll.type("cleanup", code=3)
     said = roll.type("resume", code=1)
     assert "headway retry" in said.err
+
+
+def test_lines_belong_to_the_step_that_wrote_them_however_many_run_at_once(place: Place) -> None:
+    place.write("pool.py", POOL)
+    hosts = [f"web{number}" for number in range(6)]
+    place.write(
+        "side.json",
+        f'{{"group": "g", "name": "n", "execution": [{{"hosts": {json.dumps(hosts)},'
+        ' "parallel": 6, "steps": ["pool:Deploy"]}]}',
+    )
+    place.type("run", "side.json", *SERVED)
+    for host in hosts:
+        lines = place.type("logs", "--job", f"pool:Deploy@{host}", "--json").out.splitlines()
+        starting, *said, finished = [json.loads(line)["text"] for line in lines]
+        assert (starting[:9], finished[:9]) == ("Starting ", "Finished ")
+        assert said[0] == f"Deploy on {host} for None"

@@ -391,8 +391,9 @@ class Schedule:
             elif self.states[of] is not _PENDING or self.tries[of]:
                 chain.waiting.remove(key)
                 self._missing[key] -= 1
-                self._startable(key)
-                return
+                if self.states[key] in (_PENDING, _WAITING):  # else its turn was before a restart
+                    self._startable(key)
+                    return
 
     def _is_over(self, chain: range) -> bool:
         # A plan that only a job in doubt stops may go on once that is settled.

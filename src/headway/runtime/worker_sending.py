@@ -87,11 +87,14 @@ class Sender:
         """A line of output, of the step in hand."""
         step = self._steps.in_hand
         run = step.run if step is not None else None
+        # Of several steps of one run it says whose line it is.
+        attempt = step.attempt if step is not None else None
         text = _sendable(text)
         for start in range(0, len(text) or 1, _OUTPUT_CHARACTERS):
             part = text[start : start + _OUTPUT_CHARACTERS]
             body = messages.Output(message=part, level=level).encode()
-            sent = self._connection.tell(self._message(body, run, names.LOG), names.OUTPUT)
+            message = self._message(body, run, names.LOG)._replace(message_id=attempt)
+            sent = self._connection.tell(message, names.OUTPUT)
             if step is not None:
                 step.sent(sent)
 
