@@ -12,10 +12,14 @@ pytest.register_assert_rewrite("headway.testing.stores", "headway.testing.buses"
 
 pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
 
-# Started in the background, or by nohup, the tests would pass the ignoring of Ctrl-C on to every
-# process that they start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started in the background, or by nohup, the tests would pass the ignoring of Ctrl-C, or of a
+# terminal that is gone, on to every process that they start.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # Cheapest first. Every test file stands on one of them, and --floors chooses among them.
 FLOORS = ("unit", "properties", "contracts", "services", "faults", "doors", "docs")
