@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway.jobs.events import TryEnded
+from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
@@ -24,7 +25,8 @@ def plan_of(hosts: int, cleanups: list[bool], parallel: int) -> Plan:
     sequence = {"hosts": names, "steps": steps, "parallel": parallel}
     plain = {"group": "g", "name": "n", "execution": [sequence]}
     playbook = playbook_of(Document("any.yaml", Located.of(plain)))
-    return compile_playbook(playbook, {}.__getitem__).plan
+    no_jobs: dict[str, type[Job]] = {}
+    return compile_playbook(playbook, no_jobs.__getitem__).plan
 
 
 PLANS = st.builds(
