@@ -182,11 +182,11 @@ class PlaybookLife:
             assert closing.of in self.done
         else:
             assert all(state in SUCCEEDED for state in chain), "its chain is going on"
-        for other in self.closers_of[closing[1:]]:
-            if other < key:
-                assert states[other] is not JobState.RUNNING, "one after another"
-                over = states[other] not in (JobState.PENDING, JobState.WAITING)
-                assert over or self.plan.closings[other].of not in self.done, "last first"
+        for before in self.closers_of[closing[1:]]:
+            if before < key:
+                assert states[before] is not JobState.RUNNING, "one after another"
+                over = states[before] not in (JobState.PENDING, JobState.WAITING)
+                assert over or self.plan.closings[before].of not in self.done, "last first"
 
     def require_all_put_away(self) -> None:
         """Of a run that is over."""

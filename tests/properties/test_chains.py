@@ -10,7 +10,7 @@ from headway.jobs.events import RunRetried
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
-from headway.jobs.standing import FINAL, SUCCEEDED
+from headway.jobs.standing import SUCCEEDED
 from headway.jobs.states import JobState
 from headway.runtime.launching import retry_keys, undone
 from tests.properties.drive import calls_made
