@@ -218,6 +218,7 @@ class Progress:
         shown = states_shown(
             self.plan,
             standing.states,
+            standing.acted,
             cancelled=standing.cancelled,
             stopped=standing.stopped,
         )

@@ -32,10 +32,11 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from headway.jobs.chains import Acted, Chains
 from headway.jobs.events import Event
 from headway.jobs.job import Rules
 from headway.jobs.outcomes import Ending
-from headway.jobs.plan import Closing, Plan
+from headway.jobs.plan import Plan
 from headway.jobs.standing import (
     FINAL,
     LOST,
@@ -59,14 +60,6 @@ class Ignored(NamedTuple):
     reason: str
 
 
-class _Chain(NamedTuple):
-    """Consecutive nodes of one host, and what puts away what they left."""
-
-    keys: range
-    closers: list[int]  # in the order they go, one after another
-    waiting: set[int]  # those whose turn has not come
-
-
 class Schedule:
     """The machine that says which job of a plan may go now."""
 
@@ -79,12 +72,14 @@ class Schedule:
         tries: Sequence[int] | None = None,
         due: dict[int, float] | None = None,
         only: Iterable[int] | None = None,
+        acted: Acted | None = None,
     ) -> None:
         """Start anew, or from where a run stood.
 
         ``chance``: numbers from 0 up to 1, for jitter. ``states``, ``tries``, ``due`` (key to
         the time before which its next try does not start): where the jobs stand.
-        ``only``: the keys to be brought about; the others are left pending.
+        ``only``: the keys to be brought about; the others are left pending. ``acted``: what is
+        to be put away.
         """
         self.plan = plan
         self.states: list[JobState] = list(states) if states else [_PENDING] * len(plan)
@@ -100,18 +95,21 @@ class Schedule:
         self._parked: dict[str, list[int]] = {}  # by the tag whose limit is reached: heaps
         self._stops = plan.policy.on_failure == "stop"
         self._stopped = self._stops and self._has_lost()
+        self._for_good = self._stopped and self._has_lost(FINAL)  # a doubt may be settled yet
         self._round = 1
         self._due: list[int] = []  # heap: this round's, delay over
         self._next: list[int] = []  # next round's, delay over
         self._late: list[tuple[float, int, int]] = []  # heap: (time, key, first round)
         self._missing = self._count_missing()
-        self._chain_of: dict[int, _Chain] = {}  # by key of its nodes, and of what closes it
-        for key, closing in sorted(plan.closings.items()):
-            self._closes(key, closing)
+        self._acted = Acted(plan.closings) if acted is None else acted
+        self._chains = Chains(plan, self.states, self._acted) if plan.closings else None
         finals = [key for key, rules in enumerate(plan.rules) if rules.finally_]
         self._finally = [key for key in finals if key not in plan.closings]
-        for key in finals:
-            self._missing[key] += 1  # the end of all the rest, or of a chain
+        # Those that wait for the end of all the rest, or of a chain, besides what they need.
+        untouched = (_PENDING, _WAITING)
+        self._held_back = {key for key in finals if self.states[key] in untouched}
+        for key in self._held_back:
+            self._missing[key] += 1
         self._fill(anew=states is None and only is None)
         self._open_finally()
 
@@ -139,7 +137,14 @@ class Schedule:
             waited_s = max(0.0, (at_us - ended_us) / 1e6)
             delay_s = _delay_s(plan.rules[key], standing.tries[key], chance)
             due[key] = now + max(0.0, delay_s - waited_s)
-        return cls(plan, chance, states=standing.states, tries=standing.tries, due=due)
+        return cls(
+            plan,
+            chance,
+            states=standing.states,
+            tries=standing.tries,
+            due=due,
+            acted=standing.acted,
+        )
 
     def ready(self, now: float) -> int | None:
         """The job that may start now and comes first, or None."""
@@ -186,6 +191,8 @@ class Schedule:
         if not self._due or self._due[0] != key:
             return self._foreign(key, "was started out of turn")
         heappop(self._due)
+        if self._chains is not None:
+            self._chains.moved(key, self.states[key], _RUNNING)
         self.states[key] = _RUNNING
         self.running += 1
         if self._limits:
@@ -194,9 +201,18 @@ class Schedule:
         return None
 
     def ended(
-        self, key: int, ending: Ending, now: float, final: bool = False
+        self,
+        key: int,
+        ending: Ending,
+        now: float,
+        final: bool = False,
+        *,
+        executed: bool = False,
     ) -> JobState | Ignored:
-        """A try has ended so; where the job stands now. ``final``: do not try it again."""
+        """A try has ended so; where the job stands now.
+
+        ``final``: do not try it again. ``executed``: whether it did anything.
+        """
         try:
             running = self.states[key] is _RUNNING
         except IndexError:
@@ -207,21 +223,23 @@ class Schedule:
         self.tries[key] += 1
         if self._limits:
             self._release(key)
+        if self._chains is not None:
+            self._acted.ended(key, ending, executed=executed)
         if ending is _PASSED or ending is _REPAIRED:
             # Not looked up in STATE_OF: an enum's hash is worked out in Python.
             return self._succeed(key, JobState.PASSED if ending is _PASSED else JobState.REPAIRED)
         rules = self.plan.rules[key]
         if ending is Ending.FAILED and not final and self.tries[key] < rules.tries:
-            state = self.states[key] = _WAITING
+            state = self._stands(key, _WAITING)
             due = self.waits_until[key] = now + _delay_s(rules, self.tries[key], self._chance)
             if self._stopped and self._is_barred(key):
                 state = when_stopped(state, cancelled=self.cancelled)
             else:
                 heappush(self._late, (due, key, self._round + 1))
         else:
-            state = self.states[key] = STATE_OF.get(ending, JobState.FAILED)
+            state = self._stands(key, STATE_OF.get(ending, JobState.FAILED))
             if self._stops and state in LOST and self.plan.stops_at(key):
-                self._stop()
+                self._stop(for_good=state in FINAL)
         self._open_finally(key)
         return state
 
@@ -230,11 +248,11 @@ class Schedule:
         if not 0 <= key < len(self.states) or self.states[key] is not _RUNNING:
             return self._foreign(key, "was withdrawn")
         self.running -= 1
-        self.states[key] = _PENDING
+        self._stands(key, _PENDING)
         if self._limits:
             self._release(key)
         self._startable(key)
-        self._open_finally()
+        self._open_finally(key)
         return None
 
     def settled(self, key: int, how: str) -> JobState | Ignored:
@@ -244,35 +262,48 @@ class Schedule:
             return self._foreign(key, "was settled")
         if state is None:
             return Ignored(f"{self.plan.names[key]} was settled as {how!r}, which means nothing")
-        self.states[key] = state
+        self._stands(key, state)
         if state is _PENDING:
             self.tries[key] -= 1  # as if it had not been
-        lifted = self._stopped and not self.cancelled and not self._has_lost()
-        if lifted:
+        elif state in SUCCEEDED:
+            self._acted.put_away(key)
+        if self._stopped and not self.cancelled and not self._has_lost():
             self._stopped = False
-        if state in SUCCEEDED:
-            self._succeed(key, state)
+            self._fill()
         elif state is _PENDING:
             self._startable(key)
-        if lifted:
-            self._fill()
-        self._open_finally()
+        if state in SUCCEEDED:
+            self._count(key)
+        elif state in FINAL and self._stops and self.plan.stops_at(key):
+            self._stop(for_good=True)
+        self._open_finally(key)
         return state
 
     def cancel(self) -> None:
         """Start nothing more; what runs may still end."""
         self.cancelled = True
-        self._stop()
+        self._stop(for_good=True)
         self._open_finally()
+
+    @property
+    def is_stopped_for_good(self) -> bool:
+        """Whether nothing starts any more but what puts away, and what comes last."""
+        return self._for_good
 
     def is_needless(self, key: int) -> bool:
         """Whether the node would put away what nobody left."""
         closing = self.plan.closings.get(key)
-        return closing is not None and self.states[closing.of] is JobState.PASSED
+        return closing is not None and closing.of not in self._acted.keys
 
     def states_shown(self) -> list[JobState]:
         """By key, where each job stands, told for a reader."""
-        return states_shown(self.plan, self.states, cancelled=self.cancelled, stopped=self._stopped)
+        return states_shown(
+            self.plan,
+            self.states,
+            self._acted,
+            cancelled=self.cancelled,
+            stopped=self._stopped,
+        )
 
     def _foreign(self, key: int, what: str) -> Ignored:
         if not 0 <= key < len(self.states):
@@ -286,7 +317,7 @@ class Schedule:
     def _is_barred(self, key: int) -> bool:
         """Whether it does not start in a schedule that was stopped."""
         if key in self.plan.closings:
-            return False
+            return self._for_good and self.is_needless(key)
         return self.cancelled or not self.plan.rules[key].finally_
 
     def _fill(self, *, anew: bool = False) -> None:
@@ -299,8 +330,23 @@ class Schedule:
         for key in free:
             self._startable(key)
 
-    def _succeed(self, key: int, state: JobState) -> JobState:
+    def _stands(self, key: int, state: JobState) -> JobState:
+        if self._chains is not None:
+            self._chains.moved(key, self.states[key], state)
         self.states[key] = state
+        return state
+
+    def _succeed(self, key: int, state: JobState) -> JobState:
+        if self._chains is not None:
+            self._chains.moved(key, self.states[key], state)
+        self.states[key] = state
+        self._count(key)
+        if self._finally or self._chains is not None:
+            self._open_finally(key)
+        return state
+
+    def _count(self, key: int) -> None:
+        """A job succeeded: what needed it alone may start."""
         dependents = self._dependents[key]
         if dependents is not None:
             missing = self._missing
@@ -308,9 +354,6 @@ class Schedule:
                 missing[dependent] -= 1
                 if not missing[dependent]:
                     self._startable(dependent)
-        if self._finally or self._chain_of:
-            self._open_finally(key)
-        return state
 
     def _count_missing(self) -> list[int]:
         """By key: how many of what it needs have not succeeded."""
@@ -334,78 +377,51 @@ class Schedule:
         else:
             heappush(self._late, (due, key, self._round))
 
-    def _stop(self) -> None:
-        self._stopped = True
-        keep = set(self.plan.closings)
-        if not self.cancelled:
-            keep.update(self._finally)
-        self._due = [key for key in self._due if key in keep]
-        self._next = [key for key in self._next if key in keep]
-        self._late = [entry for entry in self._late if entry[1] in keep]
-        self._parked = {}
-        heapify(self._due)
-        heapify(self._late)
+    def _stop(self, *, for_good: bool) -> None:
+        """Nothing new starts, but what puts away, and unless cancelled what comes last."""
+        is_new = for_good and not self._for_good
+        self._for_good = self._for_good or for_good
+        if not self._stopped or is_new or self.cancelled:
+            self._stopped = True
+            barred = self._is_barred
+            self._due = [key for key in self._due if not barred(key)]
+            self._next = [key for key in self._next if not barred(key)]
+            self._late = [entry for entry in self._late if not barred(entry[1])]
+            # Who was let forward in place of one that was put aside may be barred now: ask anew.
+            for keys in self._parked.values():
+                self._due += [key for key in keys if not barred(key)]
+            self._parked = {}
+            heapify(self._due)
+            heapify(self._late)
+        if is_new and self._chains is not None:
+            self._let_go(self._chains.all_next(for_good=True))
 
     def _open_finally(self, ended: int | None = None) -> None:
-        """Let the finally-nodes go once all the rest is over, or their chain.
+        """Let go what puts away what a chain left, if that is over, and the finally-nodes, if all
+        the rest is.
 
-        ``ended``: the node that did so, if it is no more than that.
+        ``ended``: the node that moved, if it is only one.
         """
-        if self._chain_of:
-            self._close_chains(ended)
+        if self._chains is not None:
+            for_good = self._for_good
+            if ended is None:
+                self._let_go(self._chains.all_next(for_good=for_good))
+            elif (key := self._chains.next(ended, for_good=for_good)) is not None:
+                self._let_go([key])
         if not self._finally or not self.is_over or self.cancelled:
             return
         if JobState.IN_DOUBT in self.states:
             return  # what is settled may let others start
         nodes, self._finally = self._finally, []
-        for key in nodes:
+        self._let_go(nodes)
+
+    def _let_go(self, keys: Iterable[int]) -> None:
+        """Nodes marked to come last may start, if all that they need succeeded."""
+        for key in self._held_back.intersection(keys):
+            self._held_back.remove(key)
             self._missing[key] -= 1
             if not self._missing[key]:
                 self._startable(key)
-
-    def _closes(self, key: int, closing: Closing) -> None:
-        chain = self._chain_of.get(closing.of)
-        if chain is None:
-            chain = _Chain(range(closing.first, closing.last + 1), [], set())
-            self._chain_of.update(dict.fromkeys(chain.keys, chain))
-        chain.closers.append(key)
-        chain.waiting.add(key)
-        self._chain_of[key] = chain
-
-    def _close_chains(self, ended: int | None) -> None:
-        if ended is None or self._stopped:
-            for chain in {id(chain): chain for chain in self._chain_of.values()}.values():
-                self._close(chain)
-        elif ended in self._chain_of:
-            self._close(self._chain_of[ended])
-
-    def _close(self, chain: "_Chain") -> None:
-        """Let the next of those go that put away what a chain left, if it is over."""
-        if not self._is_over(chain.keys):
-            return
-        for key in chain.closers:
-            of = self.plan.closings[key].of
-            if key not in chain.waiting:
-                if self.states[key] in (_PENDING, _WAITING, _RUNNING):
-                    return
-            elif self.states[of] is not _PENDING or self.tries[of]:
-                chain.waiting.remove(key)
-                self._missing[key] -= 1
-                if self.states[key] in (_PENDING, _WAITING):  # else its turn was before a restart
-                    self._startable(key)
-                    return
-
-    def _is_over(self, chain: range) -> bool:
-        # A plan that only a job in doubt stops may go on once that is settled.
-        stopped = self.cancelled or (self._stopped and self._has_lost(FINAL))
-        # From the end: while a chain is going on, its last node says so at once.
-        for key in reversed(chain):
-            state = self.states[key]
-            if state is _RUNNING or state is JobState.IN_DOUBT:
-                return False
-            if not stopped and (state is _PENDING or state is _WAITING):
-                return False
-        return True
 
     def _full_tag(self, key: int) -> str | None:
         for tag in self.plan.rules[key].tags:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from headway.jobs.chains import Acted
 from headway.jobs.events import (
     Event,
     RunCancelled,
     RunEnded,
+    RunIntended,
     RunResumed,
     RunRetried,
     Settled,
@@ -36,7 +38,17 @@ class Standing:
     one in doubt that somebody wants made again.
     """
 
-    __slots__ = ("cancelled", "counts", "ended", "ended_us", "plan", "states", "tries")
+    __slots__ = (
+        "_begun",
+        "acted",
+        "cancelled",
+        "counts",
+        "ended",
+        "ended_us",
+        "plan",
+        "states",
+        "tries",
+    )
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -47,6 +59,8 @@ class Standing:
         self.ended_us: dict[int, int] = {}  # of jobs that wait: when their last try ended
         self.cancelled = False
         self.ended: RunState | None = None  # how the run ended, if it is over
+        self.acted = Acted(plan.closings)
+        self._begun: set[int] = set()  # whose Run began, and whose end is not written yet
 
     def apply(self, event: Event) -> None:
         if isinstance(event, TryEnded):
@@ -59,7 +73,13 @@ class Standing:
                 self._set(key, JobState.PENDING)
                 self.tries[key] = 0
                 self.ended_us.pop(key, None)
+        elif isinstance(event, RunIntended):
+            if self.plan.closings:
+                self._begun.add(event.key)
         elif isinstance(event, RunResumed):
+            for key in self._begun:
+                self.acted.maybe(key)
+            self._begun.clear()
             if self.ended is RunState.CANCELLED:  # taken up again: that was a change of mind
                 self.cancelled = False
             self.ended = None
@@ -74,11 +94,16 @@ class Standing:
             self._set(key, SETTLED[how])
             if how == "again":
                 self.tries[key] -= 1
+            elif how == "done":
+                self.acted.put_away(key)
 
     def _try_ended(self, event: TryEnded) -> None:
         key = event.key
         self.tries[key] += 1
         self.ended_us.pop(key, None)
+        if self.plan.closings:
+            self._begun.discard(key)
+            self.acted.ended(key, event.ending, executed=event.executed)
         if event.ending is not Ending.FAILED:
             self._set(key, STATE_OF[event.ending])
         elif event.final or self.tries[key] >= self.plan.rules[key].tries:
@@ -102,7 +127,7 @@ class Standing:
 
 
 def states_shown(
-    plan: Plan, states: Sequence[JobState], *, cancelled: bool, stopped: bool
+    plan: Plan, states: Sequence[JobState], acted: Acted, *, cancelled: bool, stopped: bool
 ) -> list[JobState]:
     """By key, where each job stands, told for a reader.
 
@@ -114,9 +139,13 @@ def states_shown(
     for key, state in enumerate(shown):
         if state is JobState.PENDING or state is JobState.WAITING:
             if key in closings:
-                of = shown[closings[key].of]
-                if of in UNTOUCHED:
-                    shown[key] = of  # there will be nothing to put away
+                of = closings[key].of
+                if of in acted.keys or shown[of] is JobState.RUNNING:
+                    continue
+                if shown[of] in UNTOUCHED:
+                    shown[key] = shown[of]  # there will be nothing to put away
+                elif cancelled or stopped:
+                    shown[key] = when_stopped(state, cancelled=cancelled)
             elif cancelled:
                 shown[key] = JobState.CANCELLED
             elif any(shown[need] in HOPELESS for need in plan.needs[key]):

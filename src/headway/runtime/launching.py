@@ -4,7 +4,7 @@ import getpass
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,28 +255,36 @@ def require_unowned(record: RunRecord) -> None:
 
 
 def retry_keys(plan: Plan, events: Sequence[Event], from_job: str | None) -> list[int]:
-    """The jobs to be tried anew: those that failed, or one and all that need it."""
-    if from_job is not None:
-        return sorted(plan.above(plan.key_of(from_job)))
+    """The jobs to be tried anew: those that failed, or one and all that need it.
+
+    In a chain whose leavings were put away that begins with what left them, which is put away
+    anew, too.
+    """
     states = Schedule.from_journal(plan, events).states
-    bad = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITING)
-    keys = {key for key, state in enumerate(states) if state in bad}
-    return sorted(keys | undone(plan, states))
+    if from_job is not None:
+        keys = set(plan.above(plan.key_of(from_job)))
+    else:
+        bad = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITING)
+        keys = {key for key, state in enumerate(states) if state in bad}
+    return sorted(keys | undone(plan, states, keys))
 
 
-def undone(plan: Plan, states: Sequence[JobState]) -> set[int]:
+def undone(plan: Plan, states: Sequence[JobState], again: Container[int] = ()) -> set[int]:
     """What was put away after it was done, in chains that are not complete, and what follows it.
 
-    To go on with such a chain is to begin again there.
+    To go on with such a chain is to begin again there. ``again``: what is to be tried anew.
     """
-    again: set[int] = set()
+    found: set[int] = set()
     for closer, chain in plan.closings.items():
-        keys = range(chain.first, chain.last + 1)
-        was_put_away = states[closer] not in (JobState.PENDING, JobState.PASSED)
-        if was_put_away and any(states[key] not in SUCCEEDED for key in keys):
-            again.update(range(chain.of, chain.last + 1))
-            again.add(closer)
-    return again
+        nodes = range(chain.first, chain.last + 1)
+        goes_on = any(states[key] not in SUCCEEDED or key in again for key in nodes)
+        if states[closer] is JobState.PENDING or not goes_on:
+            continue
+        if states[closer] is not JobState.PASSED:
+            found.update(range(chain.of, chain.last + 1))
+        # What passed as there was nothing to put away may have something now.
+        found.add(closer)
+    return found
 
 
 def _undecided(plan: Plan, events: Sequence[Event]) -> list[int]:
@@ -306,10 +314,7 @@ def _answer_requests(
 
 def require_whole(store: Store, record: RunRecord, plan: Plan) -> None:
     """Nothing was put away that the rest of the run builds on. Raises: Rejected."""
-    states = Schedule.from_journal(
-        plan, [decode(one.row) for one in store.journal(record.id)]
-    ).states
-    if keys := undone(plan, states):
+    if keys := _undone_now(store, record, plan):
         short = short_id(record.id)
         raise Rejected(
             f"run {short} has put away what {plan.names[min(keys)]} did, and cannot simply go on:"
@@ -317,9 +322,20 @@ def require_whole(store: Store, record: RunRecord, plan: Plan) -> None:
         )
 
 
-def require_over(record: RunRecord) -> None:
-    """The run is over. Raises: Rejected saying what to type instead."""
+def _undone_now(store: Store, record: RunRecord, plan: Plan) -> set[int]:
+    events = [decode(one.row) for one in store.journal(record.id)]
+    # As for whoever goes on with it: to take up a cancelled run is a change of mind.
+    schedule = Schedule.from_journal(plan, [*events, RunResumed(0, "")])
+    return set() if schedule.is_stopped_for_good else undone(plan, schedule.states)
+
+
+def require_over(store: Store, record: RunRecord) -> None:
+    """The run is over, or cannot simply go on. Raises: Rejected saying what to type instead."""
     state = ownership.state_now(record)
+    if state is RunState.INTERRUPTED:
+        plan = Plan.from_json(store.plan(record.id))
+        if _undone_now(store, record, plan):
+            return
     if state in (RunState.RUNNING, RunState.INTERRUPTED, RunState.IN_DOUBT):
         short = short_id(record.id)
         raise Rejected(f"run {short} is {state}, not over: headway resume {short} goes on")

@@ -176,8 +176,10 @@ class Runner:
                 self._drive_on()
             except BrokenJob as broken:
                 self._broke(broken)
+                self._put_away()
             except KeyboardInterrupt:
                 self._interrupted()
+                self._put_away()
                 self._finish(RunState.INTERRUPTED)
                 raise
             except HeadwayError:
@@ -193,8 +195,9 @@ class Runner:
         self._executor.open(self._work)
         try:
             if self.plan.closings:
-                self._stopping = True  # nothing else starts in a schedule that was cancelled
-                self._drive_on()
+                self._stopping = True
+                self.schedule.cancel()
+                self._put_away()
             self.clean_up()
         finally:
             self._executor.close()
@@ -204,14 +207,20 @@ class Runner:
         self.unwind_now()
         return self._left(state)
 
-    def _drive_on(self) -> None:
+    def _put_away(self) -> None:
+        """Carry out what puts away, of a schedule that was cancelled: nothing else starts there."""
+        if self.plan.closings and self._act:
+            self._drive_on(closing=True)
+
+    def _drive_on(self, *, closing: bool = False) -> None:
         while True:
             try:
-                return self._drive()
+                return self._drive(closing=closing)
             except CutShort as short:
                 self._cut_short(short)
 
-    def _drive(self) -> None:
+    def _drive(self, *, closing: bool) -> None:
+        """``closing``: until nothing more is put away, whatever else goes on."""
         schedule, executor, journal = self.schedule, self._executor, self._journal
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
@@ -244,13 +253,17 @@ class Runner:
                     ended(key, number, outcome, now, at_us)
                     if self._answered:
                         self._apply()
-            if schedule.is_over:
+            if schedule.is_over or (closing and not self._is_closing()):
                 return
             self._hear(executor.wait(self._wait_s(now)))
             if journal is not None and not executor.blocks:
                 self.tick()
             if self._answered:
                 self._apply()
+
+    def _is_closing(self) -> bool:
+        under_way = (JobState.RUNNING, JobState.WAITING)
+        return any(self.schedule.states[key] in under_way for key in self.plan.closings)
 
     def _hear(self, news: Iterable[Ended | Late]) -> None:
         for one in news:
@@ -306,7 +319,9 @@ class Runner:
                 self.failures.pop(key, None)
             if outcome.executed:
                 self.unwinding.ended(key, number, outcome)
-            stood = self.schedule.ended(key, outcome.ending, now, outcome.final)
+            stood = self.schedule.ended(
+                key, outcome.ending, now, outcome.final, executed=outcome.executed
+            )
         if isinstance(stood, Ignored):
             self._ignore(stood)
         elif self._watched:

@@ -39,7 +39,7 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
     with opened(arguments) as store:
         record = found_run(store, run)
         require_unowned(record)
-        require_over(record)
+        require_over(store, record)
         found = looked_at(store, record)
         events = [decode(entry.row) for entry in store.journal(record.id)]
         keys = retry_keys(found.progress.plan, events, from_job)
