@@ -6,7 +6,7 @@ from typing import Any
 from headway.releases.document import WHOLE, Document, DocumentError
 from headway.releases.fields import Field
 from headway.releases.inputs import REQUIRED, TYPES, WANTED, Input, is_of, is_reference
-from headway.releases.playbook import HostSequence, Playbook
+from headway.releases.playbook import NAME_CHARACTERS, HostSequence, Playbook
 from headway.releases.step_reading import step_of
 from headway.wire.shapes import shown
 
@@ -43,8 +43,8 @@ def _playbook(field: Field) -> Playbook:
         ],
     )
     return Playbook(
-        group=found["group"].text() if "group" in found else "",
-        name=found["name"].text() if "name" in found else "",
+        group=found["group"].text(longest=NAME_CHARACTERS) if "group" in found else "",
+        name=found["name"].text(longest=NAME_CHARACTERS) if "name" in found else "",
         execution=tuple(
             _sequence(item)
             for item in _items(found.get("execution"), _SEQUENCES, "Write at least one sequence")
