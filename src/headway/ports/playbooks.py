@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 from headway.errors import Rejected
 from headway.releases.playbook import NAME_CHARACTERS
 
+STORED = "playbook:"  # a target that begins so names a stored playbook
+
 
 class PlaybookText(NamedTuple):
     """A playbook's document exactly as it was typed. The store does not look into it."""
