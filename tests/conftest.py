@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("headway.testing.stores", "headway.testing.buses")
+pytest.register_assert_rewrite(
+    "headway.testing.stores", "headway.testing.playbooks", "headway.testing.buses"
+)
 
 pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
 

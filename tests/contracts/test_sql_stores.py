@@ -22,6 +22,8 @@ from headway.adapters.sqlite import SqliteDatabase
 from headway.errors import Conflict, Refused, Rejected
 from headway.jobs.events import Row
 from headway.jobs.states import RunState
+from headway.ports.store import Line
+from headway.testing.playbooks import BLOG, SHOP, typed
 from headway.testing.stores import EVER, HOSTILE, RUN, launch, owner, passed, rows_of, run_id
 
 if TYPE_CHECKING:
@@ -147,10 +149,78 @@ def test_no_text_of_a_job_makes_the_tries_unreadable(url: str) -> None:
                 assert found[number] == text
 
 
+# Playbooks
+
+
+@pytest.fixture
+def shelf(url: str) -> Iterator[Database]:
+    """The tables of a store with two playbooks, of which one was removed."""
+    with closing(open_store(url)) as store:
+        for id, name in ((SHOP, "Bring out"), (BLOG, "Gone")):
+            store.add_playbook(id, "shop", name, typed(), "me", 5)
+        store.edit_playbook(SHOP, 1, "Bring out", typed("2"), "me", 6)
+        store.remove_playbook(BLOG, "me", 7)
+    with closing(open_database(url)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE playbook_versions SET text = 'other' WHERE number = 1",
+        "UPDATE playbook_versions SET number = 9 WHERE number = 2",
+        "DELETE FROM playbook_versions WHERE number = 2",
+        "DELETE FROM playbooks WHERE removed_us IS NOT NULL",
+        "DELETE FROM playbooks",
+        f"UPDATE playbooks SET group_name = 'blog' WHERE id = '{SHOP}'",
+        f"UPDATE playbooks SET id = '{'c' * 24}' WHERE id = '{SHOP}'",
+        f"UPDATE playbooks SET version = 1 WHERE id = '{SHOP}'",
+        f"UPDATE playbooks SET version = 9 WHERE id = '{SHOP}'",
+        f"UPDATE playbooks SET removed_us = NULL WHERE id = '{BLOG}'",
+        f"UPDATE playbooks SET name = 'Bring in' WHERE id = '{BLOG}'",
+    ],
+)
+def test_the_past_of_a_playbook_cannot_be_changed_by_any_statement(
+    shelf: Database, url: str, statement: str
+) -> None:
+    with pytest.raises(Conflict), shelf.transaction():
+        shelf.change(statement)
+    with closing(open_store(url)) as store:
+        assert [one.typed for one in store.playbook_versions(SHOP)] == [typed("2"), typed()]
+        assert store.find_playbook(SHOP).title == "shop/Bring out"
+        assert store.find_playbook(BLOG).removed_us == 7
+
+
+@pytest.mark.services
+def test_playbooks_cannot_be_emptied_at_once(postgres: "Postgres") -> None:
+    with closing(open_store(postgres.url)) as store, closing(open_database(postgres.url)) as other:
+        store.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
+        for table in ("playbook_versions", "playbooks CASCADE"):
+            with pytest.raises(Conflict):
+                other.change(f"TRUNCATE {table}")
+        assert store.find_playbook(SHOP).version == 1
+
+
+def test_an_editor_that_came_too_late_is_told_who_was_first(url: str) -> None:
+    with closing(open_store(url)) as store:
+        store.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
+        store.edit_playbook(SHOP, 1, "Bring out", typed("2"), "somebody", 6)
+        with pytest.raises(Conflict, match="has version 2, typed by somebody, and not 1: look at"):
+            store.edit_playbook(SHOP, 1, "Bring out", typed("3"), "me", 7)
+        with pytest.raises(Conflict, match=f"called 'Bring out' already: .* edit {SHOP} FILE"):
+            store.add_playbook(BLOG, "shop", "Bring out", typed(), "me", 8)
+        store.add_playbook(BLOG, "shop", "Other", typed(), "me", 8)
+        with pytest.raises(Conflict, match=f"playbook {SHOP} of shop is called 'Bring out'"):
+            store.edit_playbook(BLOG, 1, "Bring out", typed(), "me", 9)
+
+
 # The schema
 
 
-def add_migration(directory: Path, sql: str, number: int = 2) -> None:
+NEWEST = databases.newest_version("sqlite")
+
+
+def add_migration(directory: Path, sql: str, number: int = NEWEST + 1) -> None:
     """Let DIRECTORY hold the migrations as they are, and another one."""
     directory.mkdir(exist_ok=True)
     for path in (Path(databases.__file__).parent / "migrations").glob("*.sql"):
@@ -169,14 +239,15 @@ def test_an_older_store_says_how_to_upgrade_it_and_is_upgraded(
         store.begin(RUN, launch(), "{}", 3, owner(), 1)
     add_migration(tmp_path / "newer", MIGRATION)
     monkeypatch.setattr(databases, "MIGRATIONS", tmp_path / "newer")
-    with pytest.raises(Rejected, match=r"has schema 1, this Headway needs 2: .*headway db upgrade"):
+    sentence = rf"has schema {NEWEST}, this Headway needs {NEWEST + 1}: .*headway db upgrade"
+    with pytest.raises(Rejected, match=sentence):
         open_store(url)
     with closing(open_store(url, check_version=False)) as store:
-        assert [store.upgrade(), store.upgrade()] == [1, 2]
+        assert [store.upgrade(), store.upgrade()] == [NEWEST, NEWEST + 1]
     with closing(open_store(url)) as store:
         assert store.find(None).id == RUN
     with closing(open_database(url)) as database:
-        assert database.version() == (2, databases.OLDEST_READER)
+        assert database.version() == (NEWEST + 1, databases.OLDEST_READER)
         assert database.query("SELECT n FROM added") == [(1,)]
 
 
@@ -190,8 +261,11 @@ def test_a_newer_store_is_refused_unless_it_says_that_we_may_write(
     with closing(open_store(url)) as store:
         store.begin(RUN, launch(), "{}", 3, owner(), 1)
     with closing(open_database(url)) as database:
-        database.change("UPDATE meta SET oldest_reader = 2")
-    sentence = r"written by a newer Headway \(schema 2, this one knows 1\): upgrade this Headway"
+        database.change("UPDATE meta SET oldest_reader = :newer", newer=NEWEST + 1)
+    sentence = (
+        rf"written by a newer Headway \(schema {NEWEST + 1}, this one knows {NEWEST}\):"
+        " upgrade this Headway"
+    )
     with pytest.raises(Rejected, match=sentence):
         open_store(url)
     with (
@@ -216,7 +290,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     with closing(open_store(url)) as store:
         store.begin(RUN, launch(), "{}", 3, owner(), 1)
     with closing(open_database(url)) as database:
-        assert database.version() == (1, 1)
+        assert database.version() == (NEWEST, databases.OLDEST_READER)
         assert tables(database, url).isdisjoint({"added"})
 
 
@@ -251,11 +325,52 @@ def test_a_process_killed_in_a_migration_leaves_the_store_as_it_was(
     _, err = child.communicate(timeout=DEADLINE_S)
     assert child.returncode == -9, err
     with closing(open_database(url)) as database:
-        assert database.version() == (1, 1)
+        assert database.version() == (NEWEST, databases.OLDEST_READER)
         assert "added" not in tables(database, url)
     monkeypatch.setattr(databases, "MIGRATIONS", tmp_path / "newer")
     with closing(open_store(url, check_version=False)) as store:
+        assert store.upgrade() == NEWEST
+
+
+def kind_of(url: str) -> str:
+    return "postgres" if "://" in url else "sqlite"
+
+
+def downgraded(directory: Path) -> Path:
+    """Migrations as the Headway before playbooks had them."""
+    directory.mkdir()
+    for path in databases.MIGRATIONS.glob("0001.*.sql"):
+        (directory / path.name).write_text(path.read_text())
+    return directory
+
+
+def test_a_store_from_before_playbooks_is_upgraded_with_its_runs(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = downgraded(tmp_path / "older")
+    with monkeypatch.context() as before:
+        before.setattr(databases, "MIGRATIONS", older)
+        before.setattr(f"headway.adapters.{kind_of(url)}.OLDEST_READER", 1)
+        with closing(open_store(url)) as store:
+            store.begin(RUN, launch(), "{}", 3, owner(), 1)
+            store.append(RUN, 1, 1, 2, [passed(1)], lines=[Line(1, 1, 1, "out", "a line")])
+            store.ask(RUN, "cancel", {}, "me", 1)
+            assert store.version() == 1
+    with pytest.raises(
+        Rejected, match=r"has schema 1, this Headway needs \d: .*headway db upgrade"
+    ):
+        open_store(url)
+    with closing(open_store(url, check_version=False)) as store:
         assert store.upgrade() == 1
+    with closing(open_store(url)) as store:
+        assert rows_of(store, RUN) == [passed(1)]
+        assert [line.text for line in store.output(RUN)] == ["a line"]
+        store.append(RUN, 1, 1, 3, [passed(2)], answers=[(store.asked(RUN)[0].id, "done")])
+        store.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
+        assert store.find_playbook("shop/Bring out").version == 1
+    monkeypatch.setattr(databases, "MIGRATIONS", older)
+    with pytest.raises(Rejected, match=r"newer Headway \(schema \d, this one knows 1\): upgrade"):
+        open_store(url)
 
 
 UPGRADE = """
@@ -276,7 +391,7 @@ def test_of_two_processes_that_upgrade_a_store_one_does(url: str, tmp_path: Path
     newer = tmp_path / "newer"
     add_migration(newer, MIGRATION)
     told = together(UPGRADE.format(newer=str(newer)), url, 2)
-    assert sorted(told) == [(0, "1\n"), (0, "2\n")]
+    assert sorted(told) == [(0, f"{NEWEST}\n"), (0, f"{NEWEST + 1}\n")]
     with closing(open_database(url)) as database:
         assert database.query("SELECT n FROM added") == [(1,)]
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from headway.adapters import lines, sqlite
+from headway.adapters.database import newest_version
 from headway.adapters.opening import open_store
 from headway.runtime import journal, output, ownership
 from tests.docs.console import REPOSITORY
 
 STORE = (REPOSITORY / "docs/reference/store.md").read_text("utf-8")
 POSTGRESQL = (REPOSITORY / "docs/how-to/postgresql.md").read_text("utf-8")
+
+
+TABLES = ("runs", "events", "output", "requests", "playbooks", "playbook_versions")
 
 
 def row(page: str, beginning: str) -> str:
@@ -65,10 +69,17 @@ def test_every_column_of_the_tables_is_told(tmp_path: Path) -> None:
         pass
     told = set(re.findall(r"`(\w+)`", STORE))
     with closing(sqlite3.connect(tmp_path / "s.db")) as connection:
-        for table in ("runs", "events", "output", "requests", "tries"):
+        made = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        assert {name for (name,) in connection.execute(made)} == {*TABLES, "meta"}
+        for table in (*TABLES, "tries"):
             columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
             assert columns
             assert told.issuperset(columns), table
+
+
+def test_every_schema_is_told() -> None:
+    told = re.findall(r"^\| (\d+) \| [a-z]", STORE, re.M)
+    assert [int(number) for number in told] == list(range(1, newest_version("sqlite") + 1))
 
 
 def test_the_statement_the_page_shows_can_be_asked(tmp_path: Path) -> None:

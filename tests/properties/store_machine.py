@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from headway.errors import HeadwayError
 from headway.jobs.events import Row
 from headway.jobs.states import RunState
+from headway.ports.playbooks import PlaybookText
 from headway.ports.store import Line, Owner, RunRecord, Store
 from headway.testing.memory import MemoryStore
 from headway.testing.stores import EVER, launch
@@ -40,6 +41,8 @@ ROWS = st.lists(ENDS | OTHERS, max_size=4)
 LINES = st.lists(st.builds(Line, SMALL, SMALL, SMALL, TEXT, TEXT, SMALL), max_size=4)
 STATES = st.none() | st.sampled_from(list(RunState))
 ANSWERS = st.lists(st.tuples(st.integers(1, 5), TEXT), max_size=2)
+NAMES = st.sampled_from(["", "a", "a/a", "A", "\0", "ä"])
+TYPED = st.builds(PlaybookText, TEXT, st.sampled_from(["YAML", "JSON"]), SMALL)
 OWNERS = st.builds(Owner, TEXT, SMALL, TEXT, TEXT)
 
 
@@ -57,6 +60,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.requests: dict[int, int] = {}
         self.epochs: dict[str, int] = {}
         self.seqs: dict[str, int] = {}
+        self.versions: dict[str, int] = {}  # of playbooks
 
     def teardown(self) -> None:
         self.real.close()
@@ -175,6 +179,34 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(before_us=st.sampled_from([0, EVER]), keep=SMALL)
     def prune(self, before_us: int, keep: int) -> None:
         self.both(lambda store: store.prune(before_us, keep))
+
+    @rule(id=IDS, group=NAMES, name=NAMES, typed=TYPED, who=TEXT)
+    def add_playbook(self, id: str, group: str, name: str, typed: PlaybookText, who: str) -> None:
+        self.both(lambda store: store.add_playbook(id, group, name, typed, who, 1))
+
+    @rule(id=IDS, off=st.sampled_from([0, 0, 0, 1, -1]), name=NAMES, typed=TYPED, who=TEXT)
+    def edit_playbook(self, id: str, off: int, name: str, typed: PlaybookText, who: str) -> None:
+        expected = self.versions.get(id, 1) + off
+        edited = self.both(lambda store: store.edit_playbook(id, expected, name, typed, who, 2))
+        if isinstance(edited, int):
+            self.versions[id] = edited
+
+    @rule(id=IDS, who=TEXT)
+    def remove_playbook(self, id: str, who: str) -> None:
+        self.both(lambda store: store.remove_playbook(id, who, 3))
+
+    @rule(called=PREFIXES.filter(bool) | st.builds("{}/{}".format, NAMES, NAMES))
+    def find_playbook(self, called: str) -> None:
+        self.both(lambda store: store.find_playbook(called))
+
+    @rule(group=st.none() | NAMES, limit=st.integers(1, 3), after=st.tuples(NAMES, NAMES))
+    def playbooks(self, group: str | None, limit: int, after: tuple[str, str]) -> None:
+        self.both(lambda store: store.playbooks(group, limit, after))
+
+    @rule(id=IDS, number=SMALL, limit=st.integers(1, 3), before=st.none() | SMALL)
+    def playbook_versions(self, id: str, number: int, limit: int, before: int | None) -> None:
+        self.both(lambda store: store.playbook_version(id, number))
+        self.both(lambda store: store.playbook_versions(id, limit, before))
 
     @invariant()
     def requests_are_alike(self) -> None:

@@ -9,7 +9,8 @@ from headway.adapters.statements import Insert
 from headway.errors import Rejected
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-OLDEST_READER = 1  # the oldest schema version whose Headway may still write what we write
+# The oldest schema version whose Headway may still write what we write: 1 knew no playbooks.
+OLDEST_READER = 2
 
 
 class Migration(NamedTuple):

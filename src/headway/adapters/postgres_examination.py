@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from headway.adapters.database import Database
 
-_WRITTEN = ("runs", "events", "output", "requests")
+_WRITTEN = ("runs", "events", "output", "requests")  # by whoever carries a run out
 
 
 class Server(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
 from headway.adapters.exclusive_use import ExclusiveUse
+from headway.adapters.sql_playbooks import SqlPlaybooks
 from headway.errors import Conflict, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.states import RunState
@@ -16,19 +17,14 @@ _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at 
 _HEX = frozenset("0123456789abcdef")
 
 
-class SqlStore:
-    """Keeps runs in a database. Thread-safe: one connection, one lock."""
+class SqlStore(SqlPlaybooks):
+    """Keeps runs and playbooks in a database. Thread-safe: one connection, one lock."""
 
     def __init__(self, database: Database, *, check_version: bool = True) -> None:
-        self._database = database
-        self._use = ExclusiveUse()
+        super().__init__(database, ExclusiveUse())
         self._numbers: dict[str, int] = {}  # id to the number that stands for it in the tables
         if check_version:
             require_version(database)
-
-    @property
-    def place(self) -> str:
-        return self._database.place
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         with self._use, self._database.transaction():
@@ -194,10 +190,6 @@ class SqlStore:
         if not self._use.was_forked:
             with self._use:
                 self._database.close()
-
-    def _query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with self._use:
-            return self._database.query(sql, **parameters)
 
     def _change(self, sql: str, **parameters: Any) -> int:
         with self._use, self._database.transaction():

@@ -105,3 +105,40 @@ FORGET_SOME = (
     " (SELECT id FROM requests WHERE run = :no ORDER BY id LIMIT :limit)",
 )
 FORGET_RUN = "DELETE FROM runs WHERE no = :no AND state = 'pruned'"
+
+ADD_PLAYBOOK = """
+INSERT INTO playbooks (id, group_name, name, version) VALUES (:id, :group, :name, 1)
+"""
+# No row: another version is the newest, or it was removed, or it is not there.
+NEXT_VERSION = """
+UPDATE playbooks SET version = version + 1, name = :name
+WHERE id = :id AND version = :expected AND removed_us IS NULL
+"""
+ADD_VERSION = """
+INSERT INTO playbook_versions (playbook, number, at_us, who, notation, format, text)
+SELECT no, version, :at_us, :who, :notation, :format, :text FROM playbooks WHERE id = :id
+"""
+REMOVE_PLAYBOOK = """
+UPDATE playbooks SET removed_us = :at_us, removed_by = :who
+WHERE id = :id AND removed_us IS NULL
+"""
+_PLAYBOOKS = (
+    "SELECT playbooks.id, group_name, name, version, who, at_us, removed_us, removed_by"
+    " FROM playbooks JOIN playbook_versions ON playbook = playbooks.no AND number = version"
+)
+FIND_PLAYBOOKS = f"{_PLAYBOOKS} WHERE id >= :low AND id < :high ORDER BY id LIMIT 2"
+PLAYBOOKS_CALLED = (
+    f"{_PLAYBOOKS} WHERE group_name || '/' || name = :title AND removed_us IS NULL"
+    " ORDER BY group_name LIMIT 2"
+)
+PLAYBOOK_NAMED = f"{_PLAYBOOKS} WHERE group_name = :group AND name = :name AND removed_us IS NULL"
+_PAGE = "removed_us IS NULL AND (group_name, name) > (:after_group, :after_name)"
+LIST_PLAYBOOKS = f"{_PLAYBOOKS} WHERE {_PAGE} ORDER BY group_name, name LIMIT :limit"
+LIST_PLAYBOOKS_OF = (
+    f"{_PLAYBOOKS} WHERE group_name = :group AND {_PAGE} ORDER BY group_name, name LIMIT :limit"
+)
+VERSIONS = (
+    "SELECT number, text, notation, format, who, at_us"
+    " FROM playbook_versions JOIN playbooks ON playbook = playbooks.no"
+    " WHERE id = :id AND number >= :least AND number < :before ORDER BY number DESC LIMIT :limit"
+)

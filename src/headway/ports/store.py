@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from headway.jobs.events import PlainRow, Row
 from headway.jobs.states import RunState
+from headway.ports.playbooks import Playbooks
 
 
 class Owner(NamedTuple):
@@ -94,8 +95,8 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
-class Store(Protocol):
-    """Keeps runs, their journals, output and requests. Thread-safe.
+class Store(Playbooks, Protocol):
+    """Keeps runs, their journals, output and requests, and playbooks. Thread-safe.
 
     A run's id is made of lower-case hex digits and is never used again. Text is kept as
     ``storable`` has it, JSON as JSON has it.

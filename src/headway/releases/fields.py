@@ -23,13 +23,16 @@ class Field(NamedTuple):
         if self.located.value is not UNREAD:
             self.wrong(f"is {shown(self.located.value)}, not {wanted}", remedy)
 
-    def text(self) -> str:
+    def text(self, *, longest: int | None = None) -> str:
+        """``longest``: in characters."""
         value = self.located.value
         if not isinstance(value, str):
             self.mistyped("a text", _quotes(value))
             return ""
         if not value.strip():
             self.wrong("is empty", "Write a text")
+        if longest is not None and len(value) > longest:
+            self.wrong(f"has {len(value):,} characters", f"Write at most {longest}")
         return value
 
     def whole(self, *, least: int) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from headway.releases.inputs import Input
 
 PYTHON = "python"  # the key, and the command, of a step that names a Python job
+NAME_CHARACTERS = 200  # of a playbook's name, and of its group's
 
 
 class StepRules(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from headway.releases.document import WHOLE, Document, DocumentError
 from headway.releases.fields import Field
 from headway.releases.inputs import REQUIRED, TYPES, WANTED, Input, is_of, is_reference
-from headway.releases.playbook import HostSequence, Playbook
+from headway.releases.playbook import NAME_CHARACTERS, HostSequence, Playbook
 from headway.releases.step_reading import step_of
 from headway.wire.shapes import shown
 
@@ -22,16 +22,20 @@ _INPUTS = "Write a list of inputs, each a name or an object with the key name"
 _NAMES = "Write a list of texts"
 
 
-def playbook_of(document: Document) -> Playbook:
-    """Raises: DocumentError with every problem of it."""
+# Of the language of playbooks: 1 more whenever an older Headway would misread what a newer reads.
+FORMAT = 1
+
+
+def playbook_of(document: Document, *, group: str | None = None) -> Playbook:
+    """``group``: it must be this one's. Raises: DocumentError with every problem of it."""
     problems = list(document.problems)
-    playbook = _playbook(Field(document.root, WHOLE, problems))
+    playbook = _playbook(Field(document.root, WHOLE, problems), group)
     if problems:
         raise DocumentError(document.place, problems)
     return playbook
 
 
-def _playbook(field: Field) -> Playbook:
+def _playbook(field: Field, group: str | None) -> Playbook:
     found = field.known(
         PLAYBOOK_KEYS,
         "a playbook",
@@ -42,9 +46,11 @@ def _playbook(field: Field) -> Playbook:
             ("execution", _SEQUENCES),
         ],
     )
+    if group is not None and "group" in found:
+        _require_group(found["group"], group)
     return Playbook(
-        group=found["group"].text() if "group" in found else "",
-        name=found["name"].text() if "name" in found else "",
+        group=found["group"].text(longest=NAME_CHARACTERS) if "group" in found else "",
+        name=found["name"].text(longest=NAME_CHARACTERS) if "name" in found else "",
         execution=tuple(
             _sequence(item)
             for item in _items(found.get("execution"), _SEQUENCES, "Write at least one sequence")
@@ -54,6 +60,16 @@ def _playbook(field: Field) -> Playbook:
         if "lock" in found
         else (),
     )
+
+
+def _require_group(field: Field, group: str) -> None:
+    """A stored playbook never becomes another group's: who may change it would change too."""
+    value = field.located.value
+    if isinstance(value, str) and value.strip() and value != group:
+        field.wrong(
+            f"is {shown(value)}, and this playbook is of group {shown(group)}",
+            f"Write {shown(group)}, or add it as another playbook",
+        )
 
 
 def _sequence(field: Field) -> HostSequence:

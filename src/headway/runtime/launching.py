@@ -142,7 +142,7 @@ def reload(
                 f"run {short_id(record.id)} has its {name!r}: it stays what it is"
             )
     inputs = {**launch.inputs, **(again or {})}
-    loaded = load(launch.target, inputs, stored.policy._asdict())
+    loaded = load(launch.target, inputs, stored.policy._asdict(), stored=store)
     differences = stored.difference(loaded.plan)
     if differences:
         listed = "\n  ".join(differences[:20])

@@ -24,11 +24,26 @@ def load_playbook(
     Raises: DefinitionError with all that is wrong with it, UnknownTarget.
     """
     path = Path(target)
-    playbook = read_playbook(path)
+    return load_read(
+        target, read_playbook(path), path.resolve().parent, inputs, changes, to_look_at=to_look_at
+    )
+
+
+def load_read(
+    target: str,
+    playbook: Playbook,
+    directory: Path,
+    inputs: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    *,
+    to_look_at: bool = False,
+) -> Loaded:
+    """The same of a playbook that was read already; its Python jobs are also looked for in the
+    directory. Raises: DefinitionError."""
     given = dict(inputs)
     if not to_look_at:
         given = resolved(playbook.inputs, playbook.dynamic, inputs)
-    with on_path(path.resolve().parent):
+    with on_path(directory):
         compiled = compile_playbook(playbook, job_called, POLICY._replace(**changes))
     if not to_look_at:
         require_accepted(compiled.looks, (), given)

@@ -1,4 +1,5 @@
-"""Finds what a TARGET names: ``file.py[:Root]``, ``package.module:Root`` or a playbook's file.
+"""Finds what a TARGET names: ``file.py[:Root]``, ``package.module:Root``, a playbook's file or a
+stored playbook, ``playbook:ID[@VERSION]``.
 
 Root is a job class, or a function that is given the inputs as keywords and returns one. Without
 a Root: the file's ``plan`` function, its ``ROOT``, or the only public job class it defines that
@@ -14,6 +15,7 @@ from headway.errors import DefinitionError, HeadwayError
 from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
 from headway.jobs.plan import Policy
+from headway.ports.playbooks import STORED, Playbooks
 from headway.runtime.arguments import require_accepted
 from headway.runtime.loading import Loaded, UnknownTarget, line_of, load_module
 
@@ -24,15 +26,20 @@ def load(
     changes: Mapping[str, Any] | None = None,
     *,
     to_look_at: bool = False,
+    stored: Playbooks | None = None,
 ) -> Loaded:
     """Load a target and compile its plan.
 
     ``changes``: fields of the policy that are to be others. ``to_look_at``: it is not going to be
-    carried out, and a playbook's inputs may be missing.
+    carried out, and a playbook's inputs may be missing. ``stored``: where stored playbooks are.
 
     Raises: DefinitionError saying what is wrong, UnknownTarget also what to type instead.
     """
     changes = changes or {}
+    if stored is not None and target.startswith(STORED):
+        from headway.runtime.stored_playbooks import load_stored
+
+        return load_stored(stored, target, inputs, changes, to_look_at=to_look_at)
     if target.lower().endswith((".yaml", ".yml", ".json")):
         from headway.runtime.playbooks import load_playbook
 

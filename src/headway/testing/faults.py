@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from headway.jobs.events import PlainRow
 from headway.jobs.states import RunState
+from headway.ports.playbooks import PlaybookRecord, PlaybookText, PlaybookVersion
 from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, Store
 
 
@@ -103,6 +104,38 @@ class DyingStore:
     def prune(self, ended_before_us: int, keep: int) -> int:
         self._require_life()
         return self._store.prune(ended_before_us, keep)
+
+    def add_playbook(
+        self, id: str, group: str, name: str, typed: PlaybookText, who: str, at_us: int
+    ) -> None:
+        self._require_life()
+        self._store.add_playbook(id, group, name, typed, who, at_us)
+
+    def edit_playbook(
+        self, id: str, expected: int, name: str, typed: PlaybookText, who: str, at_us: int
+    ) -> int:
+        self._require_life()
+        return self._store.edit_playbook(id, expected, name, typed, who, at_us)
+
+    def remove_playbook(self, id: str, who: str, at_us: int) -> None:
+        self._require_life()
+        self._store.remove_playbook(id, who, at_us)
+
+    def find_playbook(self, called: str) -> PlaybookRecord:
+        return self._store.find_playbook(called)
+
+    def playbooks(
+        self, group: str | None = None, limit: int = 100, after: tuple[str, str] = ("", "")
+    ) -> Sequence[PlaybookRecord]:
+        return self._store.playbooks(group, limit, after)
+
+    def playbook_version(self, id: str, number: int) -> PlaybookVersion:
+        return self._store.playbook_version(id, number)
+
+    def playbook_versions(
+        self, id: str, limit: int = 100, before: int | None = None
+    ) -> Sequence[PlaybookVersion]:
+        return self._store.playbook_versions(id, limit, before)
 
     def close(self) -> None:
         self._store.close()

@@ -12,6 +12,7 @@ from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.outcomes import Ending
 from headway.jobs.states import RunState
 from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, storable
+from headway.testing.memory_playbooks import MemoryPlaybooks
 
 _ENDS = frozenset(ending.value for ending in Ending)
 _SUCCESSES = frozenset((Ending.PASSED.value, Ending.REPAIRED.value))
@@ -33,14 +34,14 @@ class _Run:
     lines: list[Line] = field(default_factory=list)
 
 
-class MemoryStore:
-    """Keeps runs in memory."""
+class MemoryStore(MemoryPlaybooks):
+    """Keeps runs and playbooks in memory."""
 
     place = "memory"
 
     def __init__(self, now_us: Callable[[], int] = _utc_us) -> None:
+        super().__init__(threading.RLock())
         self._now_us = now_us
-        self._lock = threading.RLock()
         self._runs: dict[str, _Run] = {}  # in the order they were begun
         self._requests: dict[int, Request] = {}
         self._last_request = 0

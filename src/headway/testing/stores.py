@@ -5,8 +5,8 @@
         def open_another(self) -> Callable[[], Store]:
             return lambda: MyStore(...)
 
-Needs pytest. Call ``pytest.register_assert_rewrite("headway.testing.stores")`` before the import
-to be shown what an assertion compared.
+Needs pytest. Call ``pytest.register_assert_rewrite("headway.testing.stores",
+"headway.testing.playbooks")`` before the import to be shown what an assertion compared.
 """
 
 import json
@@ -23,6 +23,7 @@ from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.shared import Changes
 from headway.jobs.states import RunState
 from headway.ports.store import NO_JOB, Launch, Line, Owner, RunRecord, Store, storable
+from headway.testing.playbooks import PlaybooksContract
 
 EVER = 2**62  # later than any moment
 
@@ -81,7 +82,7 @@ def rows_of(store: Store, id: str) -> list[Row]:
 RUN, OTHER = run_id(1), run_id(2)
 
 
-class StoreContract:
+class StoreContract(PlaybooksContract):
     """One store, and as many more as a test opens on the same place."""
 
     @pytest.fixture
@@ -449,6 +450,12 @@ class StoreContract:
         assert [line._replace(id=0) for line in store.output(RUN)] == lines
         record = store.find(RUN)
         assert (record.state, record.epoch, record.owner) == (RunState.SUCCEEDED, epoch, None)
+
+    # Playbooks: see PlaybooksContract
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+    def test_a_playbook_of_any_text_comes_back(self, store: Store, text: str) -> None:
+        self.check_that_texts_come_back(store, text)
 
     # Forgetting
 

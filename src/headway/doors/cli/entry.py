@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "step": ("step", "Send one step to a worker and watch it."),
     "worker": ("worker", "Serve a worker class."),
     "workers": ("workers", "List the workers that are there."),
-    "playbook": ("playbooks", "Check playbooks."),
+    "playbook": ("playbooks", "Check playbooks, and store them."),
     "doctor": ("doctor", "Look at bus, store, clocks, versions and limits."),
     "conform": ("conform", "Tell a worker's author what is wrong with it."),
     "db": ("database", "Look after the store."),

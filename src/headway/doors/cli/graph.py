@@ -55,7 +55,7 @@ def command(what: str | None, fmt: str | None, output: str | None, **arguments: 
 def _graph(what: str | None, arguments: dict[str, Any]) -> "Graph":
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
     if what is not None and _is_target(what):
-        return _of_target(what, inputs, ask=arguments["ask"])
+        return _of_target(what, inputs, arguments)
     if inputs or arguments["ask"]:
         raise Mistyped("--set and --plan are for a TARGET: a run has its inputs and its states")
     with opened(arguments) as store:
@@ -67,13 +67,14 @@ def _is_target(what: str) -> bool:
     return any(character not in "0123456789abcdef" for character in what)
 
 
-def _of_target(target: str, inputs: dict[str, Any], *, ask: bool) -> "Graph":
+def _of_target(target: str, inputs: dict[str, Any], arguments: dict[str, Any]) -> "Graph":
     from headway.doors.cli.hands import executor_for
     from headway.pictures.graph import Graph
     from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
-    target_ = loaded(target, inputs, to_look_at=not ask)
+    ask = arguments["ask"]
+    target_ = loaded(target, inputs, to_look_at=not ask, arguments=arguments)
     plan = target_.plan
     if not ask:
         pending = [JobState.PENDING] * len(plan)

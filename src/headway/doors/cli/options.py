@@ -45,8 +45,27 @@ def _runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     ]
 
 
+def _playbooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The playbooks of the store."""
+    from headway.doors.cli.stores import opened
+    from headway.errors import HeadwayError
+    from headway.ports.store import short_id
+
+    try:
+        with opened(ctx.params) as store:
+            found = store.playbooks()
+    except HeadwayError:
+        return []
+    return [
+        CompletionItem(short_id(one.id), help=one.title)
+        for one in found
+        if one.id.startswith(incomplete)
+    ]
+
+
 target: Decorator = click.argument("target", metavar="TARGET", shell_complete=_files)
 run: Decorator = click.argument("run", metavar="[RUN]", required=False, shell_complete=_runs)
+playbook: Decorator = click.argument("playbook", shell_complete=_playbooks)
 db: Decorator = click.option(
     "--db", metavar="URL|PATH",
     help="The store: an SQLite file or postgresql://…  [env: HEADWAY_DB; default:"

@@ -34,8 +34,7 @@ MOST_SHOWN = 50  # beyond, jobs that are done and those that wait for others are
 @options.workers
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when a Check looks broken.")
-@options.as_json
-@options.debug
+@options.reading_json
 def command(target: str, **arguments: Any) -> int:
     """Ask the Checks of what TARGET names, and say of each job what a run would do.
 
@@ -45,7 +44,7 @@ def command(target: str, **arguments: Any) -> int:
     from headway.runtime.planning import examine
 
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
-    target_ = loaded(target, inputs)
+    target_ = loaded(target, inputs, arguments=arguments)
     plan = target_.plan
     view: _AsJson | _AsLines = (
         _AsJson(plan) if arguments["as_json"] else _AsLines(plan, arguments["verbose"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options, words
+from headway.doors.cli import exits, options, stored_playbooks, words
 from headway.doors.cli.exits import Mistyped
 
 if TYPE_CHECKING:
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 def command() -> int:
     """Look after playbooks."""
     return exits.DONE
+
+
+for _command in (
+    stored_playbooks.add,
+    stored_playbooks.list_,
+    stored_playbooks.show,
+    stored_playbooks.edit,
+    stored_playbooks.remove,
+):
+    command.add_command(_command)
 
 
 @command.command(short_help="Say what is wrong with playbooks.")

@@ -33,12 +33,13 @@ def command(target: str, **arguments: Any) -> int:
     """Carry out what TARGET names, and what it needs, in the right order.
 
     TARGET is file.py, file.py:Root or package.module:Root, where Root is a job class or a
-    function that is given the inputs and returns one; or a playbook, file.yaml or file.json.
+    function that is given the inputs and returns one; or a playbook, file.yaml or file.json, or
+    a stored one, playbook:ID or playbook:ID@VERSION.
     """
     from headway.runtime.launching import begin
 
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
-    target_ = loaded(target, inputs, _policy(arguments))
+    target_ = loaded(target, inputs, _policy(arguments), arguments=arguments)
     chosen = _options(arguments)
     with (
         opened(arguments, make=True) as store,

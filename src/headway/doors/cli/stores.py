@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from headway.ports.store import RunRecord, Store
 
 
+RUN = ("run", "headway run TARGET")  # what a store holds, and what makes the first one
+PLAYBOOK = ("playbook", "headway playbook add FILE")
+
+
 @contextmanager
-def opened(arguments: Mapping[str, Any], *, make: bool = False) -> "Iterator[SqlStore]":
+def opened(
+    arguments: Mapping[str, Any], *, make: bool = False, holds: tuple[str, str] = RUN
+) -> "Iterator[SqlStore]":
     """The store that the arguments, the environment and headway.toml choose.
 
-    ``make``: make it if it is not there yet.
+    ``make``: make it if it is not there yet. ``holds``: what is looked for in it.
     Raises: Unavailable; Rejected when there is none yet; Mistyped for another kind of URL.
     """
     settings = settled(arguments, os.environ, Path.cwd())
     if not make:
-        require_there(settings)
+        require_there(settings, holds)
     elif not settings.db_from:
         _make_home(Path(settings.db).parent)
     store = open_store(settings)
@@ -64,19 +70,17 @@ def file_of(settings: Settings) -> Path | None:
         ) from error
 
 
-def require_there(settings: Settings) -> None:
+def require_there(settings: Settings, holds: tuple[str, str] = RUN) -> None:
     """A file that is to be read exists. Raises: Rejected saying how it comes about."""
     file = file_of(settings)
     if file is None or file.exists():
         return
+    noun, maker = holds
     if settings.db_from:
         raise Rejected(
-            f"there is no store at {settings.db} ({settings.db_from} names it):"
-            " headway run TARGET makes it"
+            f"there is no store at {settings.db} ({settings.db_from} names it): {maker} makes it"
         )
-    raise Rejected(
-        f"there is no run yet in {Path.cwd()} or above it: headway run TARGET makes the first"
-    )
+    raise Rejected(f"there is no {noun} yet in {Path.cwd()} or above it: {maker} makes the first")
 
 
 def found_run(store: "Store", prefix: str | None) -> "RunRecord":
