@@ -1,7 +1,7 @@
 """Brings up the site that is to be released to: three servers, and the proxy before them.
 
-    headway run fleet.py          bring it up, with version 1 where there is none yet
-    headway run fleet.py:Down     take it down
+headway run fleet.py          bring it up, with version 1 where there is none yet
+headway run fleet.py:Down     take it down
 """
 
 from typing import Any

@@ -146,9 +146,7 @@ def main(directory: str, address: str, _version: str) -> None:
         Door(address, VisitorsDoor, rotation) as visitors,
         Door(ROTATION, RotationDoor, rotation) as operators,
     ):
-        signal.signal(
-            signal.SIGTERM, lambda *_: threading.Thread(target=visitors.shutdown).start()
-        )
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=visitors.shutdown).start())
         threading.Thread(target=operators.serve_forever, args=(0.05,), daemon=True).start()
         visitors.serve_forever(poll_interval=0.05)
         operators.shutdown()

@@ -56,9 +56,7 @@ class Visit(BaseHTTPRequestHandler):
 def main(directory: str, address: str, version: str) -> None:
     with held(Path(directory), version), WebServer(address, version) as server:
         # Not in the handler itself: shutdown waits for the loop that the handler interrupts.
-        signal.signal(
-            signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start()
-        )
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         server.serve_forever(poll_interval=0.05)
 
 

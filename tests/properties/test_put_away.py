@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway.jobs.events import TryEnded
+from headway.jobs.job import Job
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
@@ -13,6 +14,10 @@ from headway.releases.compiling import compile_playbook
 from headway.releases.document import Document, Located
 from headway.releases.reading import playbook_of
 from tests.properties.drive import drive
+
+
+def no_job(ref: str) -> type[Job]:
+    raise LookupError(ref)
 
 
 def plan_of(hosts: int, cleanups: list[bool], parallel: int) -> Plan:
@@ -24,7 +29,7 @@ def plan_of(hosts: int, cleanups: list[bool], parallel: int) -> Plan:
     sequence = {"hosts": names, "steps": steps, "parallel": parallel}
     plain = {"group": "g", "name": "n", "execution": [sequence]}
     playbook = playbook_of(Document("any.yaml", Located.of(plain)))
-    return compile_playbook(playbook, {}.__getitem__).plan
+    return compile_playbook(playbook, no_job).plan
 
 
 PLANS = st.builds(
