@@ -16,6 +16,10 @@ from headway.releases.reading import playbook_of
 from tests.properties.drive import drive
 
 
+def no_job(ref: str) -> type[Job]:
+    raise LookupError(ref)
+
+
 def plan_of(hosts: int, cleanups: list[bool], parallel: int) -> Plan:
     steps: list[Any] = [
         {f"app:Do{n}": {"job": {"cleanup": f"app:Undo{n}"}}} if cleaned else f"app:Do{n}"
@@ -25,8 +29,7 @@ def plan_of(hosts: int, cleanups: list[bool], parallel: int) -> Plan:
     sequence = {"hosts": names, "steps": steps, "parallel": parallel}
     plain = {"group": "g", "name": "n", "execution": [sequence]}
     playbook = playbook_of(Document("any.yaml", Located.of(plain)))
-    no_jobs: dict[str, type[Job]] = {}
-    return compile_playbook(playbook, no_jobs.__getitem__).plan
+    return compile_playbook(playbook, no_job).plan
 
 
 PLANS = st.builds(
