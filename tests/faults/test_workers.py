@@ -1,6 +1,8 @@
 """Workers when something goes wrong: a step granted runs once, ends once, and its reply arrives."""
 
 import json
+import logging
+import queue
 import signal
 import threading
 import time
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from headway.adapters.dispatching import Answered, Claimed, Lost
+from headway.errors import Rejected
 from headway.ports.bus import (
     Binding,
     Closed,
@@ -30,7 +33,7 @@ from tests.services.forwarder import Forwarder
 from tests.services.frobbing import Holding
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.worker_process import worker_process, write_mq_config
-from tests.unit.serving import Desk, step, worker
+from tests.unit.serving import Desk, Log, logger_to, step, worker
 
 pytestmark = pytest.mark.services
 
@@ -262,6 +265,68 @@ def test_nothing_waits_behind_a_long_step_that_somebody_else_could_do(
         assert steps.wait_inside() == "last"
     assert set(steps.begun.values()) == {1}
     assert steps.ended == steps.begun
+
+
+class Saying(Log):
+    """A log that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        self._said.put(record.getMessage())
+
+    def wait_for(self, words: str) -> None:
+        while words not in self._said.get(timeout=DEADLINE_S):
+            pass
+
+
+def test_a_worker_that_may_not_consume_when_a_long_step_has_ended_tries_again_until_it_may(
+    rabbitmq: RabbitMQ, granting: Granting
+) -> None:
+    def url(read: str) -> str:
+        return rabbitmq.make_user("frob", "^worker.frob$", ".*", read)
+
+    steps, log = Steps(), Saying()
+    frob = steps.worker_class(url(".*"), logger=logger_to(log))
+    with running(frob):
+        granting.send("long")
+        steps.wait_inside()
+        for _ in range(2):  # as the watch does once a second
+            frob._service._make_way()
+        url("^$")
+        steps.go_on.set()
+        log.wait_for("no longer served: user")
+        url(".*")
+        log.wait_for("served again")
+        granting.send("next")
+        granting.wait_until(Granting.all_ended)
+    assert steps.ended == {"long": 1, "next": 1}
+
+
+def test_a_worker_whose_queue_was_deleted_during_a_long_step_makes_it_again(
+    at: Desk, granting: Granting, make_bus: BusMaker
+) -> None:
+    steps = Steps()
+    frob = steps.worker_class(WorkerConnection(make_bus()))
+    with running(frob):
+        granting.send("long")
+        steps.wait_inside()
+        for _ in range(2):  # as the watch does once a second
+            frob._service._make_way()
+        at.bus.delete(frob.serves)
+        steps.go_on.set()
+        give_up_at = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                granting.send("next")
+                break
+            except Rejected:  # not bound yet; the broker answers each time
+                assert time.monotonic() < give_up_at
+        granting.wait_until(Granting.all_ended)
+    assert steps.ended == {"long": 1, "next": 1}
 
 
 def test_a_step_may_take_six_heartbeats_and_one_under_a_claim_longer_than_the_broker_waits(

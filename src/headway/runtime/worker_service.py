@@ -12,12 +12,22 @@ One object is never given two at once: a consumer of its own hands it one after 
 """
 
 import logging
+import random
 import threading
 import time
 from typing import Any, Protocol
 
+from headway.adapters.waits import wait_s
 from headway.errors import HeadwayError, Unavailable, WireError
-from headway.ports.bus import Binding, Consumer, Delivery, Queue, Settlement
+from headway.ports.bus import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    Binding,
+    Consumer,
+    Delivery,
+    Queue,
+    Settlement,
+)
 from headway.runtime import clocks
 from headway.runtime.worker_channel import given
 from headway.runtime.worker_config import STOP_LIMIT_S
@@ -160,12 +170,25 @@ class WorkerService:
         made_way.wait()  # else this consumer would hand on the next, beside the new one
         with self._lock:
             self._made_way = None
-            if self._consumer is None or self._is_stopping():
-                return
+        failures = 0
+        while not self._is_stopping():
             try:
-                self._consumer = self._consume()
+                self.connect()  # the queue may have gone meanwhile
+                with self._lock:
+                    if self._consumer is not None and not self._is_stopping():
+                        self._consumer = self._consume()
             except Unavailable:
-                pass  # told to stop meanwhile
+                return  # told to stop meanwhile
+            except HeadwayError as error:
+                # Nobody else would notice: it is as if a consumer had been lost.
+                failures += 1
+                again_s = wait_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S, random.random)
+                self._log.warning("no longer served: %s; again in %.1f s", error, again_s)
+                self.stopping.wait(again_s)
+            else:
+                if failures:
+                    self._log.info("served again: %s", self.queue.name)
+                return
 
     def _is_stopping(self) -> bool:
         return self.stopping.is_set()
