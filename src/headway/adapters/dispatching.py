@@ -312,8 +312,9 @@ class Dispatcher:
 
     def _grant(self, attempt: str, worker: str, address: str) -> None:
         with self._lock:
-            if attempt not in self._offers:
-                return  # it was given up meanwhile
+            known = self._claims.attempts.get(attempt)
+            if known is None or known.worker != worker:
+                return  # it was given up, or given back, meanwhile
             self._granted[attempt] = worker
             self._holders.claimed(worker, address)
         self._wanted.set()
@@ -390,7 +391,7 @@ class Dispatcher:
         run = self._runs[offer.run]
         run.attempts.pop(attempt, None)
         run.replies.discard(offer.replies)
-        if not run.attempts:
+        if not run.replies:  # else another attempt is, or is just being, offered
             del self._runs[offer.run]
 
     # Whether workers are still there

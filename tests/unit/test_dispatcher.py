@@ -1,0 +1,86 @@
+"""What a dispatcher holds to when its caller and its news cross."""
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from headway.adapters.dispatching import Claimed, Dispatcher, GivenBack, Heard
+from headway.adapters.memory_broker import MemoryBroker
+from headway.adapters.memory_bus import MemoryBus
+from headway.ports.bus import Binding, Exchange, Message, Queue, QueueKind
+from headway.wire import names
+from headway.wire.messages import Claim, StepMessage
+from tests.unit.serving import DEADLINE_S
+
+STEP = StepMessage(parameters={"command": "frob", "subcommand": "Ok", "hosts": ["localhost"]})
+
+
+@pytest.fixture
+def bus() -> Iterator[MemoryBus]:
+    opened = MemoryBus(MemoryBroker("test"))
+    opened.open()
+    opened.declare(Exchange(names.EXCHANGE))
+    key = names.worker_key("frob")
+    opened.declare(Queue(key, QueueKind.CLASSIC, (Binding(names.EXCHANGE, key),)))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dispatcher(bus: MemoryBus) -> Iterator[Dispatcher]:
+    made = Dispatcher(bus, "re.step.test")
+    made.open()
+    yield made
+    made.close()
+
+
+def test_a_grant_that_comes_after_its_worker_gave_the_attempt_back_is_nobodys(
+    bus: MemoryBus, dispatcher: Dispatcher
+) -> None:
+    told: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+    for worker in ("first", "second"):
+        bus.declare(Queue(worker, QueueKind.CLASSIC))
+
+    def claim(worker: str, *, give_back: bool = False) -> Heard:
+        body = Claim(attempt="attempt", worker=worker, give_back=give_back).encode()
+        bus.publish(Message(body, names.JSON, reply_to=worker), dispatcher.claims_queue)
+        return told.get(timeout=DEADLINE_S)
+
+    dispatcher.offer("attempt", "run", "frob", STEP, lambda _, heard: told.put(heard))
+    first = claim("first")
+    assert isinstance(first, Claimed)
+    assert claim("first", give_back=True) == GivenBack("first")
+    first.grant()
+    second = claim("second")
+    assert isinstance(second, Claimed) and not second.again
+    second.grant()
+    granted: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for worker in ("first", "second"):
+        bus.consume(worker, lambda delivery: granted.put(delivery.queue))
+    assert granted.get(timeout=DEADLINE_S) == "second"
+
+
+def test_a_run_may_be_given_an_attempt_while_its_last_one_is_forgotten(
+    dispatcher: Dispatcher,
+) -> None:
+    offered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def forget() -> None:
+        while (attempt := offered.get()) is not None:
+            dispatcher.forget(attempt)
+
+    forgetting = threading.Thread(target=forget)
+    switches_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    forgetting.start()
+    try:
+        for number in range(8000):
+            dispatcher.offer(str(number), "run", "frob", STEP, lambda _, heard: None)
+            offered.put(str(number))
+    finally:
+        sys.setswitchinterval(switches_s)
+        offered.put(None)
+        forgetting.join(DEADLINE_S)
