@@ -32,6 +32,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 120.0
 PORTS = ("8321", "8322", "8331", "8332", "8333")
+# What somebody who tried an example has left in its directory.
+LEFT_BY_USERS = shutil.ignore_patterns("__pycache__", ".headway", "rolling-site", "little-fleet")
 MARK = "--- 7d1f the shell has done this ---"
 
 
@@ -143,7 +145,7 @@ def run_script(script: str, directory: Path) -> str:
     home.mkdir()
     place.mkdir()
     if (REPOSITORY / "examples").is_dir():
-        shutil.copytree(REPOSITORY / "examples", place / "examples")
+        shutil.copytree(REPOSITORY / "examples", place / "examples", ignore=LEFT_BY_USERS)
         use_ports(place / "examples", ports)
     printed = directory / "printed"
     # Into a file: a process that outlives the page on purpose would keep a pipe open.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from headway.adapters.opening import open_store
 from headway.jobs.events import TryStarted, decode
 from headway.jobs.plan import Plan
-from tests.docs.console import PORTS, REPOSITORY, use_ports
+from tests.docs.console import LEFT_BY_USERS, PORTS, REPOSITORY, use_ports
 from tests.doors.typed import Place
 
 EXAMPLE = REPOSITORY / "examples" / "catalogue"
@@ -47,8 +47,7 @@ class Library(Place):
 
     def __init__(self, directory: Path, port: str) -> None:
         super().__init__(directory, LIBRARY_ACCOUNT="s3cr3t")
-        ignored = shutil.ignore_patterns("__py*", ".headway", "little-fleet")
-        shutil.copytree(EXAMPLE, directory, dirs_exist_ok=True, ignore=ignored)
+        shutil.copytree(EXAMPLE, directory, dirs_exist_ok=True, ignore=LEFT_BY_USERS)
         use_ports(directory, dict.fromkeys(PORTS, port))
         self.fleet = directory / "little-fleet"
         url = f"http://127.0.0.1:{port}/health"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-from tests.docs.console import PORTS, REPOSITORY, free_ports, use_ports
+from tests.docs.console import LEFT_BY_USERS, PORTS, REPOSITORY, free_ports, use_ports
 from tests.doors.typed import DEADLINE_S, HEADWAY, Place, Said
 
 DOOMED = Path(__file__).with_name("doomed.py")
@@ -31,12 +31,7 @@ class Fleet(Place):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        shutil.copytree(
-            EXAMPLE,
-            directory,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("__py*", ".headway", "rolling-site"),
-        )
+        shutil.copytree(EXAMPLE, directory, dirs_exist_ok=True, ignore=LEFT_BY_USERS)
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         use_ports(directory, ports)
         self.site = directory / "rolling-site"
