@@ -128,7 +128,8 @@ def remove(playbook: str, **arguments: Any) -> int:
     with opened(arguments, holds=PLAYBOOK) as store:
         record = _there(store, playbook)
         store.remove_playbook(record.id, who(), clocks.now_us())
-    click.echo(printable(f"removed {record.title}, {record.id}: its versions can still be shown"))
+    again = f"headway playbook show {record.id} shows what it was"
+    click.echo(printable(f"removed {record.title}; {again}"))
     return exits.DONE
 
 
@@ -207,8 +208,14 @@ def _again(error: Exception) -> bool:
     """Whether the person wants to put it right at once. Nobody is asked who cannot answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    click.echo(printable_lines(str(error)), err=True)
-    return click.confirm("Edit it again?", default=True, err=True)
+    click.echo(f"{printable_lines(str(error))}\nEdit it again? [Y/n] ", nl=False, err=True)
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+    if not answer:  # the end of all input, or Ctrl-C
+        click.echo(err=True)
+    return answer.strip().lower() in ("", "y", "yes") and bool(answer)
 
 
 def _stored(
