@@ -258,9 +258,10 @@ def _read(file: Path) -> tuple[bytes, str]:
 
 def _there(store: "Playbooks", called: str) -> "PlaybookRecord":
     """One that can be changed. Raises: Mistyped; Rejected for one that was removed."""
+    from headway.runtime.stored_playbooks import require_there
+
     record = found_playbook(store, called)
-    if record.removed_us is not None:
-        raise Rejected(f"playbook {record.id} ({record.title}) was removed by {record.removed_by}")
+    require_there(record)
     return record
 
 
