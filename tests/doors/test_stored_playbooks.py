@@ -310,6 +310,12 @@ def test_an_editor_that_fails_stores_nothing(place: Place, hello: str) -> None:
     assert shown(place, hello) == HELLO.encode()
 
 
+def test_no_editor_is_opened_where_another_version_is_expected(place: Place, hello: str) -> None:
+    said = place.type("playbook", "edit", hello, "--expect", "2", env=editor(place, BYE), code=1)
+    assert "has version 1, not 2" in said.err
+    assert not (place.directory / "texts/opened").exists()
+
+
 def test_an_editor_that_is_not_there_is_a_slip_of_the_command(place: Place, hello: str) -> None:
     for env, why in (
         ({}, "say in $VISUAL or $EDITOR"),
