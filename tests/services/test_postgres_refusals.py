@@ -18,6 +18,7 @@ from headway.adapters.sql_store import SqlStore
 from headway.errors import HeadwayError, Refused, Rejected, Unavailable
 from headway.jobs.states import RunState
 from headway.ports.store import Line
+from headway.testing.playbooks import SHOP, typed
 from headway.testing.stores import EVER, RUN, launch, owner, passed, rows_of
 from tests.services.postgres import Postgres
 
@@ -165,10 +166,15 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
                 "DROP TABLE events",
                 "CREATE TABLE own (n integer)",
                 "UPDATE meta SET version = 9",
+                "UPDATE playbook_versions SET text = ''",
+                "DELETE FROM playbooks",
             ):
                 with pytest.raises(Refused):
                     writer._database.change(statement)
             assert writer.prune(EVER, 0) == 1
+            writer.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
+            assert writer.edit_playbook(SHOP, 1, "Bring out", typed("2"), "me", 6) == 2
+            writer.remove_playbook(SHOP, "me", 7)
 
 
 def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStore) -> None:
@@ -177,8 +183,11 @@ def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStor
         admin(postgres, *grants("reader"))
         with closing(open_store(url)) as reader:
             assert rows_of(reader, RUN) == [passed(1)]
+            assert reader.playbooks() == []
             with pytest.raises(Refused):
                 reader.beat(RUN, 1)
+            with pytest.raises(Refused):
+                reader.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
 
 
 def test_a_store_may_live_in_a_schema_of_its_own(postgres: Postgres) -> None:

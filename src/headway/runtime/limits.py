@@ -90,6 +90,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),
         ("how deep its lists and objects may be nested", "releases.document.DEPTH", "levels"),
         ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
+        ("the longest name of a playbook, and of a group", "releases.playbook.NAME_CHARACTERS", "characters"),
         ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
     ),
     "Conform": (

@@ -77,18 +77,27 @@ def read_back(record: PlaybookRecord, version: PlaybookVersion) -> Playbook:
     return playbook_of(read(typed.text.encode(), typed.notation, target))
 
 
+def require_there(record: PlaybookRecord) -> None:
+    """It can be begun and changed. Raises: Rejected for one that was removed."""
+    if record.removed_us is not None:
+        raise Rejected(f"playbook {record.id} ({record.title}) was removed by {record.removed_by}")
+
+
 def target_of(record: PlaybookRecord, version: int) -> str:
     """The TARGET that will always mean this version."""
     return f"{STORED}{record.id}@{version}"
 
 
 def found(store: Playbooks, target: str) -> tuple[PlaybookRecord, PlaybookVersion]:
-    """What a TARGET names. Raises: UnknownTarget."""
+    """What a TARGET names. One that was removed is found only where its version is named, as by
+    a run that is taken up again. Raises: UnknownTarget."""
     match = _TARGET.fullmatch(target)
     if match is None:
         raise UnknownTarget(f"{target!r} names no playbook: write {STORED}ID or {STORED}ID@VERSION")
     try:
         record = store.find_playbook(match["called"])
+        if not match["version"]:
+            require_there(record)
         return record, store.playbook_version(record.id, int(match["version"] or record.version))
     except Rejected as error:
         raise UnknownTarget(str(error)) from error
@@ -102,13 +111,8 @@ def load_stored(
     *,
     to_look_at: bool = False,
 ) -> Loaded:
-    """As ``load_playbook``. One that was removed is loaded only where its version is named, as
-    by a run that is taken up again."""
+    """As ``load_playbook``, of a target that ``found`` understands."""
     record, version = found(store, target)
-    if record.removed_us is not None and "@" not in target:
-        raise UnknownTarget(
-            f"playbook {record.id} ({record.title}) was removed by {record.removed_by}"
-        )
     return load_read(
         target_of(record, version.number),
         read_back(record, version),

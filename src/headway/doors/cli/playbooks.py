@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options, stored_playbooks, words
+from headway.doors.cli import exits, options, playbook_editing, stored_playbooks, words
 from headway.doors.cli.exits import Mistyped
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ for _command in (
     stored_playbooks.add,
     stored_playbooks.list_,
     stored_playbooks.show,
-    stored_playbooks.edit,
+    playbook_editing.edit,
     stored_playbooks.remove,
 ):
     command.add_command(_command)

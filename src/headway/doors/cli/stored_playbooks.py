@@ -1,4 +1,4 @@
-"""headway playbook add, list, show, edit, remove"""
+"""headway playbook add, list, show, remove"""
 
 import sys
 from pathlib import Path
@@ -17,23 +17,17 @@ if TYPE_CHECKING:
     from headway.ports.playbooks import PlaybookRecord, Playbooks, PlaybookVersion
 
 PAGE = 100
-SUFFIXES = {"YAML": ".yaml", "JSON": ".json"}
-
-_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-_file_or_none = click.argument(
-    "file", metavar="[FILE]", required=False, type=click.Path(path_type=Path)
-)
 
 
 @click.command(short_help="Store a playbook.")
-@_file
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @options.reading_json
 def add(file: Path, **arguments: Any) -> int:
     """Check the playbook in FILE, store it as version 1, and print its id."""
     from headway.runtime import stored_playbooks
     from headway.runtime.launching import who
 
-    body, notation = _read(file)
+    body, notation = read_typed(file)
     with opened(arguments, make=True) as store:
         record = stored_playbooks.add(store, body, notation, str(file), who=who())
     click.echo(as_json(record_document(record)) if arguments["as_json"] else record.id)
@@ -73,7 +67,7 @@ def show(playbook: str, number: int | None, lists: bool, **arguments: Any) -> in
     """
     with opened(arguments, holds=PLAYBOOK) as store:
         record = found_playbook(store, playbook)
-        shown = _version(store, record, number)
+        shown = version_of(store, record, number)
         versions = _all_versions(store, record) if lists or arguments["as_json"] else []
     if arguments["as_json"]:
         document = record_document(record)
@@ -97,26 +91,6 @@ def show(playbook: str, number: int | None, lists: bool, **arguments: Any) -> in
     return exits.DONE
 
 
-@click.command(short_help="Store a new version of a playbook.")
-@options.playbook
-@_file_or_none
-@click.option("--expect", metavar="N", type=click.IntRange(min=1), help="Only if version N is still the newest.")  # noqa: E501  # fmt: skip
-@options.reading
-def edit(playbook: str, file: Path | None, expect: int | None, **arguments: Any) -> int:
-    """Check what is in FILE and store it as the next version of PLAYBOOK.
-
-    Without FILE, the newest version is opened in the editor that $VISUAL or $EDITOR names. The
-    older versions stay, and runs that were begun go on with the version they began with.
-    """
-    if file is None:
-        return _edit_by_hand(playbook, expect, arguments)
-    body, notation = _read(file)
-    with opened(arguments, holds=PLAYBOOK) as store:
-        record = _there(store, playbook)
-        _tell(record, _stored(store, record, body, notation, str(file), expect))
-    return exits.DONE
-
-
 @click.command(short_help="Remove a stored playbook.")
 @options.playbook
 @options.reading
@@ -126,9 +100,10 @@ def remove(playbook: str, **arguments: Any) -> int:
     from headway.runtime.launching import who
 
     with opened(arguments, holds=PLAYBOOK) as store:
-        record = _there(store, playbook)
+        record = one_there(store, playbook)
         store.remove_playbook(record.id, who(), clocks.now_us())
-    click.echo(printable(f"removed {record.title}, {record.id}: its versions can still be shown"))
+    again = f"headway playbook show {record.id} shows what it was"
+    click.echo(printable(f"removed {record.title}; {again}"))
     return exits.DONE
 
 
@@ -163,77 +138,7 @@ def version_document(version: "PlaybookVersion") -> dict[str, Any]:
     }
 
 
-def _edit_by_hand(playbook: str, expect: int | None, arguments: dict[str, Any]) -> int:
-    from headway.doors.cli.editor import Draft
-    from headway.errors import HeadwayError
-    from headway.releases.document import DocumentError
-
-    with opened(arguments, holds=PLAYBOOK) as store:
-        record = _there(store, playbook)
-        typed = _version(store, record, None).typed
-    draft = Draft(typed.text.encode(), f"{short_id(record.id)}{SUFFIXES[typed.notation]}")
-    try:
-        while True:
-            draft.edit()
-            if not draft.is_changed:
-                draft.discard()
-                click.echo(f"nothing was changed: version {record.version} stays the newest")
-                return exits.DONE
-            try:
-                # Opened anew: a person may take an hour.
-                with opened(arguments, holds=PLAYBOOK) as store:
-                    now = _stored(
-                        store, record, draft.body, typed.notation, str(draft.file), expect
-                    )
-                break
-            except DocumentError as error:
-                if not _again(error):
-                    raise
-    except HeadwayError as error:
-        if draft.is_changed:
-            error.args = (
-                f"{error}\nWhat was written is kept: headway playbook edit {record.id}"
-                f" {draft.file}",
-            )
-        else:
-            draft.discard()
-        raise
-    draft.discard()
-    _tell(record, now)
-    return exits.DONE
-
-
-def _again(error: Exception) -> bool:
-    """Whether the person wants to put it right at once. Nobody is asked who cannot answer."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    click.echo(printable_lines(str(error)), err=True)
-    return click.confirm("Edit it again?", default=True, err=True)
-
-
-def _stored(
-    store: "Playbooks",
-    record: "PlaybookRecord",
-    body: bytes,
-    notation: str,
-    place: str,
-    expect: int | None,
-) -> "PlaybookRecord":
-    from headway.runtime import stored_playbooks
-    from headway.runtime.launching import who
-
-    return stored_playbooks.edit(store, record, body, notation, place, who=who(), expected=expect)
-
-
-def _tell(before: "PlaybookRecord", now: "PlaybookRecord") -> None:
-    if now.version == before.version:
-        click.echo(f"nothing was changed: version {now.version} says the same")
-        return
-    renamed = f"; it was called {before.name}" if now.name != before.name else ""
-    click.echo(printable(f"{now.title} has version {now.version} now{renamed}"))
-
-
-def _read(file: Path) -> tuple[bytes, str]:
+def read_typed(file: Path) -> tuple[bytes, str]:
     """A playbook's file, of which no more is read than it may have. Raises: Mistyped."""
     from headway.adapters.documents import notation_of
     from headway.errors import DefinitionError
@@ -249,15 +154,18 @@ def _read(file: Path) -> tuple[bytes, str]:
         raise Mistyped(f"{file} cannot be read: {error.strerror or error}") from error
 
 
-def _there(store: "Playbooks", called: str) -> "PlaybookRecord":
+def one_there(store: "Playbooks", called: str) -> "PlaybookRecord":
     """One that can be changed. Raises: Mistyped; Rejected for one that was removed."""
+    from headway.runtime.stored_playbooks import require_there
+
     record = found_playbook(store, called)
-    if record.removed_us is not None:
-        raise Rejected(f"playbook {record.id} ({record.title}) was removed by {record.removed_by}")
+    require_there(record)
     return record
 
 
-def _version(store: "Playbooks", record: "PlaybookRecord", number: int | None) -> "PlaybookVersion":
+def version_of(
+    store: "Playbooks", record: "PlaybookRecord", number: int | None
+) -> "PlaybookVersion":
     try:
         return store.playbook_version(record.id, number or record.version)
     except Rejected as error:
