@@ -55,7 +55,8 @@ def test_a_grant_that_comes_after_its_worker_gave_the_attempt_back_is_nobodys(
     assert claim("first", give_back=True) == GivenBack("first")
     first.grant()
     second = claim("second")
-    assert isinstance(second, Claimed) and not second.again
+    assert isinstance(second, Claimed)
+    assert not second.again
     second.grant()
     granted: queue.SimpleQueue[str] = queue.SimpleQueue()
     for worker in ("first", "second"):

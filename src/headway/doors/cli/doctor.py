@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.settings import settled
 from headway.doors.cli.stores import file_of
 from headway.doors.cli.words import as_json, coloured, faint, number, printable
-from headway.errors import DefinitionError, HeadwayError
+from headway.errors import HeadwayError, Refused
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ _LOOKS = {
 
 
 @click.command(short_help="Look at bus, store, clocks, versions and limits.")
-@click.option("--bus", metavar="URL", help="amqp://… or amqps://…: look at that broker.")
-@click.option("--mq", metavar="FILE", help="The same from a worker's JSON file.")
+@brokers.named
 @click.option(
     "--for", "wanted", metavar="COMPONENT", multiple=True,
     help="The user must suffice for it: worker:COMMAND, sender, workers, core, output, monitor.",
@@ -85,20 +84,11 @@ def _asked(arguments: Mapping[str, Any]) -> "Asked":
 
 def _bus(arguments: Mapping[str, Any]) -> "BusAddress | HeadwayError":
     """Raises: Mistyped. What must not be used for safety's sake is a finding."""
-    from headway.adapters.bus_address import MemoryAddress, parse_bus_url, parse_mq_config
+    from headway.adapters.bus_address import MemoryAddress
 
-    url, file = arguments["bus"], arguments["mq"]
-    if url and file:
-        raise Mistyped("--mq and --bus both say where the bus is: give one")
     try:
-        if file:
-            from headway.runtime.worker_config import read_config
-
-            return parse_mq_config(read_config(file))
-        address = parse_bus_url(url) if url else MemoryAddress()
-    except DefinitionError as error:
-        raise Mistyped(str(error)) from error
-    except HeadwayError as error:
+        address = brokers.address_of(arguments["mq"], arguments["bus"])
+    except Refused as error:
         return error
     if isinstance(address, MemoryAddress) and (arguments["wanted"] or arguments["rabbitmqctl"]):
         raise Mistyped("--for and --rabbitmqctl are about a broker: name one with --bus or --mq")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from headway.doors.cli import exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.step import loaded_worker
 
@@ -13,13 +13,12 @@ without --mq or --bus a worker would serve the bus of this process alone, where 
 send it anything.
 Try it out with:  headway step COMMAND:SUBCOMMAND --worker {target}
 Or serve it in one process with everything else:  headway up
-Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost"""
+Or name a broker:  {either}"""
 
 
 @click.command(short_help="Serve a worker class.")
 @options.target
-@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
-@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@brokers.named
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for the worker.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=1, metavar="N",
@@ -39,10 +38,10 @@ def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> i
     """
     import sys
 
-    if mq and bus:
-        raise Mistyped("--mq and --bus both say where the bus is: give one")
-    if not mq and (not bus or bus.startswith("memory:")):
-        raise Mistyped(NOWHERE.format(target=target))
+    from headway.adapters.bus_address import MemoryAddress
+
+    if isinstance(brokers.address_of(mq, bus), MemoryAddress):
+        raise Mistyped(NOWHERE.format(target=target, either=brokers.EITHER))
     worker_class = loaded_worker(target)
 
     from headway.runtime.worker_config import read_config

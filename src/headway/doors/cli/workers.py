@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import (
     as_json,
@@ -21,22 +21,22 @@ from headway.doors.cli.words import (
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
+    from headway.adapters.bus_address import BusAddress
     from headway.ports.bus import Bus
     from headway.releases.presences import Seen
     from headway.runtime.worker_listing import Heard
     from headway.wire.messages import StepUnderWay
 
-NOWHERE = """\
+NOWHERE = f"""\
 workers are listed by listening on a broker, and none is named: on the bus of one process nobody \
 else can serve, or listen.
-Name a broker:  headway workers --mq mqconf.json  or  --bus amqp://user:password@host/vhost
+Name a broker:  {brokers.EITHER}
 Try a worker out without one:  headway step COMMAND:SUBCOMMAND --worker FILE.py:Class"""
 HEADINGS = ("SERVES", "QUEUE", "WORKER", "WHERE", "SINCE", "DOING")
 
 
 @click.command(short_help="List the workers that are there.")
-@click.option("--mq", metavar="FILE", help="JSON: user, password, server, vhost; port, ssl.")
-@click.option("--bus", metavar="URL", help="amqp://… or amqps://…, in place of --mq.")
+@brokers.named
 @options.as_json
 @options.debug
 def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
@@ -45,14 +45,15 @@ def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
     Workers say every few seconds that they are there; this command listens until each must
     have said so.
     """
-    if mq and bus:
-        raise Mistyped("--mq and --bus both say where the bus is: give one")
-    if not mq and (not bus or bus.startswith("memory:")):
+    from headway.adapters.bus_address import MemoryAddress
+
+    address = brokers.address_of(mq, bus)
+    if isinstance(address, MemoryAddress):
         raise Mistyped(NOWHERE)
 
     from headway.runtime.worker_listing import LISTEN_S, listen
 
-    with closing(_opened(mq, bus)) as opened:
+    with closing(_opened(address)) as opened:
         if not as_json:
             click.echo(f"listening for {LISTEN_S:g} s on {opened.place}", err=True)
         heard = listen(opened)
@@ -60,12 +61,9 @@ def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
     return exits.DONE
 
 
-def _opened(mq: str | None, url: str | None) -> "Bus":
-    from headway.adapters.bus_address import parse_bus_url, parse_mq_config
+def _opened(address: "BusAddress") -> "Bus":
     from headway.runtime.buses import make_bus
-    from headway.runtime.worker_config import read_config
 
-    address = parse_mq_config(read_config(mq)) if mq else parse_bus_url(url or "")
     bus = make_bus(address, name="headway workers")
     bus.open()
     return bus
