@@ -1,8 +1,10 @@
 """Workers as their users run them: a file, a command line, a RabbitMQ."""
 
 import json
+import queue
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,6 +184,25 @@ def test_headway_step_says_when_the_worker_has_gone_and_that_a_person_must_look(
 
 
 # The command line
+
+
+def test_a_step_that_is_terminated_while_it_waits_leaves_no_queue_of_its_own(
+    rabbitmq: RabbitMQ, start: Callable[..., WorkerProcess], at: Desk, tmp_path: Path
+) -> None:
+    at.bus.declare(Queue(KEY, bindings=(Binding(names.EXCHANGE, KEY),)))  # nobody consumes it
+    mq = write_mq_config(tmp_path, rabbitmq.url)
+    sender = start(
+        Path(sys.executable).with_name("headway"), "step", "megafrobber:frob", "--mq", mq
+    )
+    sender.wait_for("sent as")
+    waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    at.bus.consume(KEY, lambda delivery: waiting.put(delivery.message.reply_to))
+    replies = waiting.get(timeout=DEADLINE_S)
+    assert replies is not None
+    assert at.bus.exists(replies)
+    assert sender.end(signal.SIGTERM) == 143
+    assert not at.bus.exists(replies)
+    assert sender.err == ""
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def runner(worker_class: type[Worker], arguments: Sequence[str] | None = None) -
         "--log-stdout", action="store_true", help="log to standard output, not standard error"
     )
     parser.add_argument(
-        "--concurrency", type=_positive, default=1, metavar="N",
+        "--concurrency", type=_objects, default=1, metavar="N",
         help="steps at once, each with a worker object of its own (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -144,15 +144,21 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
+def _objects(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if not 1 <= number <= 1000:
-        raise argparse.ArgumentTypeError("1 to 1000")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000")
     return number
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError("a number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
     return seconds

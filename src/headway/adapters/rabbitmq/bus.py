@@ -351,11 +351,12 @@ class RabbitBus:
         self._failures = failures
         self._again_in_s = self.wait_s(failures)
         with self._changed:
-            self._error = error
+            before, self._error = self._error, error
             self._changed.notify_all()
         now = self.monotonic()
         is_raised = isinstance(error, Refused) and not self._connections  # by ``open``
-        if not is_raised and (failures == 1 or now - self._logged_at >= LOG_AGAIN_S):
+        is_new = failures == 1 or type(error) is not type(before)
+        if not is_raised and (is_new or now - self._logged_at >= LOG_AGAIN_S):
             self._logged_at = now
             _LOG.warning("%s; trying again in %.1f s", error, self._again_in_s)
         self.tell(Closed(str(error), self._again_in_s))

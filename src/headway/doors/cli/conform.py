@@ -1,12 +1,10 @@
 """headway conform COMMAND:SUBCOMMAND -- PROGRAM..."""
 
-import signal
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options
-from headway.doors.cli.buses import bus_url
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import as_json, coloured, faint, number, printable_lines, table
 from headway.errors import WireError
@@ -16,15 +14,15 @@ if TYPE_CHECKING:
     from headway.adapters.bus_address import RabbitAddress
     from headway.conformance.findings import Finding, Report
 
-NOWHERE = """\
-a worker that is a program of its own needs a broker: add --bus amqp://user:password@host/vhost, \
-best a virtual host of its own"""
+NOWHERE = f"""\
+a worker that is a program of its own needs a broker, best a virtual host of its own.
+Name it:  {brokers.EITHER}"""
 
 
 @click.command(short_help="Tell a worker's author what is wrong with it.")
 @click.argument("step", metavar="COMMAND:SUBCOMMAND", required=False)
 @click.argument("program", metavar="[-- PROGRAM ARGUMENT...]", nargs=-1)
-@options.bus
+@brokers.named
 @click.option("--host", default="localhost", metavar="HOST", help="[default: localhost]")
 @click.option("--param", "-p", "params", metavar="NAME=TEXT", multiple=True, help="A parameter.")
 @click.option(
@@ -66,17 +64,13 @@ def command(
             raise Mistyped(f"there is no check {name!r}: there are {', '.join(NAMES)}")
     if step is None:
         raise Mistyped("name a step that the worker completes: headway conform frob:Ok …")
-    signal.signal(signal.SIGTERM, _terminated)
+    exits.leave_when_terminated()
     report = _examined(step, program, arguments)
     if as_json:
         _print_json(report, program)
     else:
         _print(report, len(CHECKS))
     return exits.DONE if report.conforms else exits.FAILED
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(exits.TERMINATED)  # on the way out, the worker is ended
 
 
 def _list(as_plain: bool) -> None:
@@ -97,7 +91,7 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
         name = names.parse_step(step)
     except WireError as error:
         raise Mistyped(str(error)) from error
-    address = _address(bus_url(arguments))
+    address = _address(arguments["mq"], arguments["bus"])
     if program and shutil.which(program[0]) is None:
         raise Mistyped(f"there is no program {program[0]!r} to start the worker with")
     from headway.conformance.desk import Asking
@@ -119,10 +113,10 @@ def _examined(step: str, program: tuple[str, ...], arguments: dict[str, Any]) ->
     )
 
 
-def _address(url: str) -> "RabbitAddress":
-    from headway.adapters.bus_address import RabbitAddress, parse_bus_url
+def _address(mq: str | None, url: str | None) -> "RabbitAddress":
+    from headway.adapters.bus_address import RabbitAddress
 
-    address = parse_bus_url(url) if url else None
+    address = brokers.address_of(mq, url)
     if not isinstance(address, RabbitAddress):
         raise Mistyped(NOWHERE)
     return address

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import buses, exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.settings import settled
 from headway.doors.cli.stores import file_of
 from headway.doors.cli.words import as_json, coloured, faint, number, printable
-from headway.errors import DefinitionError, HeadwayError
+from headway.errors import HeadwayError, Refused
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LOOKS = {
 
 
 @click.command(short_help="Look at bus, store, clocks, versions and limits.")
-@buses.broker
+@brokers.named
 @click.option(
     "--for", "wanted", metavar="COMPONENT", multiple=True,
     help="The user must suffice for it: worker:COMMAND, sender, workers, core, output, monitor.",
@@ -85,16 +85,10 @@ def _asked(arguments: Mapping[str, Any]) -> "Asked":
 def _bus(arguments: Mapping[str, Any]) -> "BusAddress | HeadwayError":
     """Raises: Mistyped. What must not be used for safety's sake is a finding."""
     from headway.adapters.bus_address import MemoryAddress
-    from headway.runtime.buses import address_of
 
     try:
-        where = buses.named_broker(arguments)
-        address = address_of(where) if where else MemoryAddress()
-    except Mistyped:
-        raise
-    except DefinitionError as error:
-        raise Mistyped(str(error)) from error
-    except HeadwayError as error:
+        address = brokers.address_of(arguments["mq"], arguments["bus"])
+    except Refused as error:
         return error
     if isinstance(address, MemoryAddress) and (arguments["wanted"] or arguments["rabbitmqctl"]):
         raise Mistyped("--for and --rabbitmqctl are about a broker: name one with --bus or --mq")

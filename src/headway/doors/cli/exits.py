@@ -1,5 +1,8 @@
 """The codes a command ends with, and the error that means: typed wrongly."""
 
+import signal
+import threading
+
 from headway.errors import HeadwayError, Rejected, Unavailable
 from headway.jobs.states import RunState
 
@@ -25,6 +28,16 @@ OF_STATE = {
 
 class Mistyped(Rejected):
     """What was typed names what is not there, or is written wrongly."""
+
+
+def leave_when_terminated() -> None:
+    """Have SIGTERM end the command as Ctrl-C does: what it began is ended on the way out."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(TERMINATED)
 
 
 def code_of(error: HeadwayError) -> int:

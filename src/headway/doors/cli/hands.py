@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from headway.doors.cli.buses import bus_url
+from headway.doors.cli.brokers import url_of
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.settings import masked
 
@@ -24,7 +24,7 @@ def executor_for(
     from headway.runtime import step_workers
     from headway.workers.catalogue import stock_worker_for
 
-    bus = bus_url(arguments)
+    bus = url_of(arguments)
     if options.bus and not bus:
         raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
     hands = step_workers.Hands(
@@ -37,4 +37,4 @@ def executor_for(
 
 def bus_shown(arguments: Mapping[str, Any]) -> str:
     """The bus as a store may keep it."""
-    return masked(bus_url(arguments))
+    return masked(url_of(arguments))

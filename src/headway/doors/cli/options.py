@@ -146,12 +146,13 @@ def read_pairs(
 
 
 def _parsed(option: str, pair: str, text: str) -> Any:
+    plain = option.removesuffix("-json")
     try:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except ValueError as error:
         raise Mistyped(
             f"{option} {pair!r}: what follows = is not JSON ({error})."
-            " A text in JSON has quotes: name='\"text\"'; --set name=text needs none."
+            f" A text in JSON has quotes: name='\"text\"'; {plain} name=text needs none."
         ) from None
 
 

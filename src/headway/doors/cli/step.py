@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import exits, options
-from headway.doors.cli.buses import bus_url
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import as_json, coloured, faint, printable, printable_lines, quoted
 from headway.errors import Rejected, WireError
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
+    from headway.adapters.bus_address import BusAddress
     from headway.adapters.dispatching import Heard
     from headway.runtime.sending import SentStep
     from headway.runtime.worker import Worker
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NOBODY = """\
 nobody can serve {step} on the bus of this process. The stock workers are {stock}.
-Name a worker with --worker FILE.py:Class, or a broker with --bus amqp://user:password@host/vhost"""
+Name a worker:  --worker FILE.py:Class
+Or name a broker:  {either}"""
 LOST = """\
 in doubt: worker {worker} has gone, and whether it did the step is unknown.
 See how things stand there before you send it again."""
@@ -43,15 +44,18 @@ OWN = ("command", "subcommand", "hosts")
     "--worker", "target", metavar="FILE.py:Class", help="Serve this class, or stock worker, here."
 )
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for that worker.")
-@options.bus
+@brokers.named
 @options.debug
-def command(step: str, target: str | None, **arguments: Any) -> int:
+def command(
+    step: str, target: str | None, mq: str | None, bus: str | None, **arguments: Any
+) -> int:
     """Send one step, grant its claim, and show what comes of it.
 
     --set gives dynamic values, --param parameters of the step. With --worker, that class is
-    served in this process; nothing else is needed. Without --bus, so are the stock workers:
+    served in this process; nothing else is needed. Without a broker, so are the stock workers:
     headway step noop:Ok.
     """
+    from headway.adapters.bus_address import MemoryAddress
     from headway.wire import names
 
     try:
@@ -59,12 +63,13 @@ def command(step: str, target: str | None, **arguments: Any) -> int:
     except WireError as error:
         raise Mistyped(str(error)) from error
     message = _message(name, arguments)
+    address = brokers.address_of(mq, bus)
     worker_class = loaded_worker(target) if target is not None else None
-    bus = bus_url(arguments)
-    if worker_class is None and not bus:
+    if worker_class is None and isinstance(address, MemoryAddress):
         worker_class = _stock_worker(step, name.command)
+    exits.leave_when_terminated()
     with ExitStack() as stack:
-        return _sent(stack, name, message, worker_class, bus, arguments)
+        return _sent(stack, name, message, worker_class, address, arguments)
 
 
 def _stock_worker(step: str, command: str) -> "type[Worker]":
@@ -73,7 +78,7 @@ def _stock_worker(step: str, command: str) -> "type[Worker]":
     found = stock_worker_for(command)
     if found is None:
         listed = ", ".join(one.name for one in STOCK if one.takes_steps)
-        raise Mistyped(NOBODY.format(step=step, stock=listed))
+        raise Mistyped(NOBODY.format(step=step, stock=listed, either=brokers.EITHER))
     return found
 
 
@@ -84,12 +89,13 @@ def loaded_worker(target: str) -> "type[Worker]":
     """
     from headway.runtime.loading import UnknownTarget
     from headway.runtime.worker_targets import load_worker
-    from headway.workers.catalogue import stock_worker
+    from headway.workers.catalogue import STOCK, stock_worker
 
     try:
         return stock_worker(target) or load_worker(target)
     except UnknownTarget as error:
-        raise Mistyped(str(error)) from error
+        listed = ", ".join(one.name for one in STOCK)
+        raise Mistyped(f"{error}, or take a stock worker: {listed}") from error
 
 
 def _message(name: Any, arguments: Mapping[str, Any]) -> "StepMessage":
@@ -118,13 +124,13 @@ def _sent(
     name: Any,
     message: "StepMessage",
     worker_class: "type[Worker] | None",
-    url: str,
+    address: "BusAddress",
     arguments: Mapping[str, Any],
 ) -> int:
     from headway.runtime.sending import StepSender
     from headway.runtime.worker_trial import served
 
-    ours, theirs = _buses(stack, url)
+    ours, theirs = _buses(stack, address)
     sender = StepSender(ours)
     sender.open()
     stack.callback(sender.close)
@@ -149,19 +155,19 @@ def _sent(
     return _watched(sent, serving)
 
 
-def _buses(stack: ExitStack, url: str) -> Any:
+def _buses(stack: ExitStack, address: "BusAddress") -> Any:
     """Our bus, open, and what makes the worker's."""
-    if not url:
+    from headway.adapters.bus_address import MemoryAddress
+
+    if isinstance(address, MemoryAddress):
         from headway.runtime.worker_trial import bus_pair
 
         ours, theirs = bus_pair()
         stack.callback(ours.close)
         return ours, lambda: theirs
 
-    from headway.adapters.bus_address import parse_bus_url
     from headway.runtime.buses import make_bus
 
-    address = parse_bus_url(url)
     ours = make_bus(address, name="headway step")
     ours.open()
     stack.callback(ours.close)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from headway.doors.cli import buses, exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.step import loaded_worker
 
@@ -13,12 +13,12 @@ without --mq or --bus a worker would serve the bus of this process alone, where 
 send it anything.
 Try it out with:  headway step COMMAND:SUBCOMMAND --worker {target}
 Or serve it in one process with everything else:  headway up
-Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost"""
+Or name a broker:  {either}"""
 
 
 @click.command(short_help="Serve a worker class.")
 @options.target
-@buses.broker
+@brokers.named
 @click.option("-w", "--worker-config", metavar="FILE", help="JSON for the worker.")
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=1, metavar="N",
@@ -30,7 +30,7 @@ Or name a broker:  --mq mqconf.json  or  --bus amqp://user:password@host/vhost""
 )  # fmt: skip
 @click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
 @options.debug
-def command(target: str, **arguments: Any) -> int:
+def command(target: str, mq: str | None, bus: str | None, **arguments: Any) -> int:
     """Serve the worker class TARGET until told to stop (Ctrl-C, SIGTERM).
 
     TARGET is FILE.py:Class, package.module:Class, or the name of a stock worker: noop, sleep,
@@ -38,18 +38,20 @@ def command(target: str, **arguments: Any) -> int:
     """
     import sys
 
-    where = buses.named_broker(arguments)
-    if not where:
-        raise Mistyped(NOWHERE.format(target=target))
+    from headway.adapters.bus_address import MemoryAddress
+
+    if isinstance(brokers.address_of(mq, bus), MemoryAddress):
+        raise Mistyped(NOWHERE.format(target=target, either=brokers.EITHER))
     worker_class = loaded_worker(target)
 
+    from headway.runtime.worker_config import read_config
     from headway.runtime.worker_log import process_logger
     from headway.runtime.worker_runner import serve
 
     stream = sys.stdout if arguments["log_stdout"] else sys.stderr
     serve(
         worker_class,
-        where,
+        read_config(mq) if mq else brokers.url_of({"bus": bus}),
         arguments["worker_config"],
         process_logger(worker_class.__name__, stream),
         arguments["concurrency"],

@@ -1,12 +1,12 @@
 """headway workers"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import buses, exits, options
+from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.words import (
     as_json,
@@ -21,36 +21,39 @@ from headway.doors.cli.words import (
 from headway.jobs.states import JobState
 
 if TYPE_CHECKING:
+    from headway.adapters.bus_address import BusAddress
     from headway.ports.bus import Bus
     from headway.releases.presences import Seen
     from headway.runtime.worker_listing import Heard
     from headway.wire.messages import StepUnderWay
 
-NOWHERE = """\
+NOWHERE = f"""\
 workers are listed by listening on a broker, and none is named: on the bus of one process nobody \
 else can serve, or listen.
-Name a broker:  headway workers --mq mqconf.json  or  --bus amqp://user:password@host/vhost
+Name a broker:  {brokers.EITHER}
 Try a worker out without one:  headway step COMMAND:SUBCOMMAND --worker FILE.py:Class"""
 HEADINGS = ("SERVES", "QUEUE", "WORKER", "WHERE", "SINCE", "DOING")
 
 
 @click.command(short_help="List the workers that are there.")
-@buses.broker
+@brokers.named
 @options.as_json
 @options.debug
-def command(as_json: bool, **arguments: Any) -> int:
+def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
     """List who serves what, since when, and doing which step.
 
     Workers say every few seconds that they are there; this command listens until each must
     have said so.
     """
-    where = buses.named_broker(arguments)
-    if not where:
+    from headway.adapters.bus_address import MemoryAddress
+
+    address = brokers.address_of(mq, bus)
+    if isinstance(address, MemoryAddress):
         raise Mistyped(NOWHERE)
 
     from headway.runtime.worker_listing import LISTEN_S, listen
 
-    with closing(_opened(where)) as opened:
+    with closing(_opened(address)) as opened:
         if not as_json:
             click.echo(f"listening for {LISTEN_S:g} s on {opened.place}", err=True)
         heard = listen(opened)
@@ -58,10 +61,10 @@ def command(as_json: bool, **arguments: Any) -> int:
     return exits.DONE
 
 
-def _opened(where: Mapping[str, Any] | str) -> "Bus":
-    from headway.runtime.buses import address_of, make_bus
+def _opened(address: "BusAddress") -> "Bus":
+    from headway.runtime.buses import make_bus
 
-    bus = make_bus(address_of(where), name="headway workers")
+    bus = make_bus(address, name="headway workers")
     bus.open()
     return bus
 
