@@ -160,6 +160,7 @@ class Runner:
             intends=self._intends,
             claimed=self._claimed,
             notifies=self._notifies,
+            redacted=(lambda text: text) if redaction is None else redaction.text,
             phase_ended=self._phase_ended,
             wrote=self._wrote,
             started_process=self._started_process,
@@ -284,7 +285,7 @@ class Runner:
             if isinstance(one, Ended):
                 self._ended(one.key, one.number, one.outcome, clocks.monotonic(), clocks.now_us())
             else:
-                self._ignore(Ignored(f"{self.plan.names[one.key]} ended past its deadline"))
+                self._ignore(Ignored(f"{self.plan.names[one.key]} {one.what}"))
 
     def _bring_back(self) -> None:
         """Ask again the Checks of jobs that set what the journal could not carry.
@@ -533,10 +534,12 @@ class Runner:
             for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
         if self._journal is None and not self._listeners:
+            self._work.is_written = True
             return
         counts = Counter(self.schedule.states_shown())
         told = {str(shown): count for shown, count in counts.items()}
         self._write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
+        self._work.is_written = True
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first. One that fails does not stop the others.
