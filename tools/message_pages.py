@@ -24,11 +24,13 @@ The names of the messages link to their JSON Schemas. This page and the schemas 
 |---|---|---|
 | `correlation_id` | the deployment's id | the same |
 | `reply_to` | the queue for responses, on the default exchange | `log`: no answer is wanted |
-| `message_id` | the attempt's id | in responses and lines of output, the same |
+| `message_id` | the attempt's id | in responses, output and notifications, the same |
 | header `headway-claims` | the queue that grants the attempt; without it, no claim is needed | – |
 | header `headway-deadline` | microseconds of UTC since 1970 until which a response is of use | – |
+| header `headway-notifies` | whether its sender tells people that the step has started, unless \
+the worker did before it said so | – |
 | header `headway-worker` | – | in responses, who sends them, as in the claim |
-| header `headway-notices` | – | in the final response, the notices sent: `phase.transport` |
+| header `headway-notices` | – | in responses, the notices sent so far: `phase.transport` |
 """
 
 

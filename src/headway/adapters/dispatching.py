@@ -3,7 +3,8 @@
 One dispatcher serves any number of runs. An attempt is offered, claimed by a worker, granted once
 whoever offered it says so, and answered; what comes late, twice or from elsewhere is counted. Two
 unanswered attempts of one run never share a reply queue, so that an answer that names no attempt
-is still known by its run and queue.
+is still known by its run and queue. A queue rests before the run has it again, and one on which an
+answer is still owed is not used again: a worker may answer twice, or late.
 
 Threads: messages are taken in the bus's own thread, which calls ``told``; it must not block. A
 thread of its own looks whether the workers that hold attempts are still there.
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from headway.errors import HeadwayError, WireError
+from headway.errors import HeadwayError, Unavailable, WireError
 from headway.jobs.schedule import Ignored
 from headway.ports.bus import (
     Binding,
@@ -34,7 +35,7 @@ from headway.ports.bus import (
     QueueKind,
     Settlement,
 )
-from headway.releases.claims import Attempt, Claims
+from headway.releases.claims import Attempt, Claims, Standing
 from headway.releases.holders import LOST_AFTER_S, Holders
 from headway.wire import names
 from headway.wire.messages import Claim, Grant, Notification, Output, Response, StepMessage
@@ -43,15 +44,17 @@ _LOG = logging.getLogger("headway.dispatching")
 LOOK_S = 0.5  # how often it is looked whether the workers that hold attempts are still there
 PREFETCH = 500  # messages of a queue that may be unsettled at once
 PAST = 1000  # attempts that are over, and may still be heard of
-KEPT_S = 3600  # how long the broker keeps the queues of a dispatcher that has gone
+RESTING = 3  # reply queues that a run used last, and does not use again yet
+KEPT_S = 3600  # how long the broker keeps the reply queues of a dispatcher that has gone
+CLAIMS_KEPT_S = 60  # and its queue for claims: a worker waits for an answer as long as it is there
 
 
 class Claimed(NamedTuple):
     """A worker wants the attempt, and waits for ``grant``."""
 
     worker: str
-    grant: Callable[[], None]
-    again: bool  # whether it had it before, and only asks again
+    grant: Callable[[], bool]  # whether it still can be
+    again: bool  # whether it was granted before
 
 
 class Lost(NamedTuple):
@@ -114,6 +117,8 @@ class _Offer:
     key: str
     message: Message
     told: Callable[[str, Heard], None]
+    is_out: bool = False  # whether the broker has its message, or may have it
+    asks: tuple[str, str] | None = None  # a worker that waits for the grant, and its address
 
 
 @dataclass(slots=True)
@@ -121,7 +126,8 @@ class _Run:
     """What is under way for one run."""
 
     attempts: dict[str, None] = field(default_factory=dict)  # the oldest first
-    replies: set[str] = field(default_factory=set)  # queues that one of them is to be answered on
+    replies: dict[str, None] = field(default_factory=dict)  # queues used, the last one last
+    busy: set[str] = field(default_factory=set)  # those on which an answer may come yet
 
 
 class Dispatcher:
@@ -149,6 +155,7 @@ class Dispatcher:
         self._durable = durable
         self._watches = watches
         self._lock = threading.Lock()
+        self._making = threading.Lock()  # a reply queue
         self._claims = Claims()
         self._holders = Holders(lost_after_s)
         self._granted: dict[str, str] = {}  # attempt to worker, of those that are under way
@@ -168,7 +175,7 @@ class Dispatcher:
 
     def open(self) -> None:
         """Raises: Refused, Unavailable."""
-        claims, watch = self._queue(self.claims_queue), f"{self._name}.watch"
+        claims, watch = self._queue(self.claims_queue, CLAIMS_KEPT_S), f"{self._name}.watch"
         self._bus.declare(Exchange(names.EXCHANGE), claims)
         self._consume(claims.name, self._on_claim)
         if self._watches:
@@ -177,7 +184,7 @@ class Dispatcher:
             watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
             self._bus.declare(watched)
             self._consume(watch, self._on_watched)
-        self._more_replies()
+        self._more_replies(0)
         self._bus.listen(self._on_news)
         self._looking = threading.Thread(target=self._look_on, name="headway-holders", daemon=True)
         self._looking.start()
@@ -207,18 +214,20 @@ class Dispatcher:
         told: Callable[[str, Heard], None],
         *,
         deadline_us: int | None = None,
-        claims: bool = True,
+        notifies: bool = False,
     ) -> Confirmation:
         """Publish a step message; ``told`` is called with the attempt and what is heard of it.
 
-        ``claims``: whether a worker has to claim it. What can be done twice need not be. What
-        comes of the publishing is heard too, as far as it is no success.
+        ``notifies``: whether who offers it tells people that it has started, where the worker has
+        not by then. What comes of the publishing is heard too, as far as it is no success.
         Raises: WireError for what cannot be sent; Refused and Unavailable when a reply queue
         cannot be had.
         """
         body = step.encode()
         replies = self._free_replies(run)
-        headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue} if claims else {}
+        headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue}
+        if notifies:
+            headers[names.NOTIFIES] = True
         if deadline_us is not None:
             headers[names.DEADLINE] = deadline_us
         message = Message(
@@ -233,7 +242,7 @@ class Dispatcher:
         with self._lock:
             self._offers[attempt] = offer
             self._claims.offer(attempt, run, replies)
-            self._runs[run].attempts[attempt] = None
+            self._runs.setdefault(run, _Run()).attempts[attempt] = None
         return self._publish(offer)
 
     def offer_again(self, attempt: str) -> None:
@@ -243,25 +252,40 @@ class Dispatcher:
         if offer is not None:
             self._publish(offer)
 
-    def is_held(self, attempt: str) -> bool:
-        """Whether a worker has it."""
+    def is_taken(self, attempt: str) -> bool:
+        """Whether a worker has it, asks for it, or has answered; that is told, or has been."""
         with self._lock:
             known = self._claims.attempts.get(attempt)
-            return known is not None and known.is_held
+            return known is not None and known.standing is not Standing.OFFERED
+
+    def is_answered(self, attempt: str) -> bool:
+        """Whether its final answer has come; it is told, or has been."""
+        with self._lock:
+            known = self._claims.attempts.get(attempt)
+            return known is not None and known.standing is Standing.ENDED
 
     def withdraw(self, attempt: str) -> bool:
-        """Take back what nobody has yet; whether that was so. Later claims are denied."""
+        """Take back what nobody has yet; whether that was so. Claims are denied."""
         with self._lock:
-            known = self._claims.attempts.get(attempt)
-            if known is None or known.is_held:
+            if attempt not in self._offers or self._has_begun(attempt):
                 return False
-            self._forget(attempt)
-            return True
+            asks = self._forget(attempt)
+        self._deny(attempt, asks)
+        return True
 
     def forget(self, attempt: str) -> None:
         """It is over: later news of it counts for nothing."""
         with self._lock:
-            self._forget(attempt)
+            asks = self._forget(attempt)
+        self._deny(attempt, asks)
+
+    def leave(self, run: str) -> None:
+        """Nothing more is offered for the run, and nothing that is heard of it counts."""
+        with self._lock:
+            known = self._runs.pop(run, _Run())
+            asking = [(attempt, self._forget(attempt)) for attempt in known.attempts]
+        for attempt, asks in asking:
+            self._deny(attempt, asks)
 
     def tell(self, transport: str, notice: Notification, run: str, attempt: str) -> Confirmation:
         """Publish a notice; it is for the caller to care whether anybody hears it."""
@@ -274,8 +298,11 @@ class Dispatcher:
 
     def _publish(self, offer: _Offer) -> Confirmation:
         def confirmed(confirmation: Confirmation) -> None:
-            if confirmation.error is not None:
-                offer.told(offer.attempt, Undelivered(confirmation.error))
+            error = confirmation.error
+            if error is None or isinstance(error, Unavailable):
+                offer.is_out = True
+            if error is not None:
+                offer.told(offer.attempt, Undelivered(error))
 
         confirmation = self._bus.publish(offer.message, offer.key, names.EXCHANGE)
         confirmation.then(confirmed)
@@ -294,6 +321,11 @@ class Dispatcher:
             answer = self._claims.claim(claim)
             if isinstance(answer, Attempt):
                 self._let_go(claim.attempt)
+                if offer is not None:
+                    offer.asks = None
+            elif isinstance(answer, Grant) and answer.granted and offer is not None:
+                offer.is_out = True
+                offer.asks = claim.worker, message.reply_to or ""
         if isinstance(answer, Ignored):
             self._ignore(delivery, offer, answer.reason)
             return
@@ -310,16 +342,18 @@ class Dispatcher:
             self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
             self._ignore(None, offer, f"a claim: {answer.reason}")
 
-    def _grant(self, attempt: str, worker: str, address: str) -> None:
+    def _grant(self, attempt: str, worker: str, address: str) -> bool:
         with self._lock:
-            known = self._claims.attempts.get(attempt)
-            if known is None or known.worker != worker:
-                return  # it was given up, or given back, meanwhile
+            known, offer = self._claims.attempts.get(attempt), self._offers.get(attempt)
+            if known is None or offer is None or known.worker != worker or not known.is_held:
+                return False  # it was given up meanwhile, or given back
+            offer.asks = None
             self._granted[attempt] = worker
             self._holders.claimed(worker, address)
         self._wanted.set()
         grant = Grant(attempt=attempt, worker=worker, granted=True)
         self._bus.publish(Message(grant.encode(), names.JSON), address)
+        return True
 
     def _on_reply(self, delivery: Delivery) -> None:
         message = delivery.message
@@ -379,20 +413,38 @@ class Dispatcher:
         if offer is not None:
             offer.told(offer.attempt, Overheard(reason))
 
-    def _forget(self, attempt: str) -> None:
+    def _has_begun(self, attempt: str) -> bool:
+        """A worker that only waits for its grant has not."""
+        known = self._claims.attempts.get(attempt)
+        if known is None or known.standing is Standing.OFFERED:
+            return False
+        return known.standing is not Standing.GRANTED or attempt in self._granted
+
+    def _forget(self, attempt: str) -> tuple[str, str] | None:
+        """Whom to deny it, now: who waits for the grant, and the address."""
+        offer = self._offers.pop(attempt, None)
+        known = self._claims.attempts.get(attempt)
         self._claims.forget(attempt)
         self._let_go(attempt)
-        offer = self._offers.pop(attempt, None)
         if offer is None:
-            return
+            return None
         self._past[attempt] = offer
         if len(self._past) > PAST:
             self._past.popitem(last=False)
-        run = self._runs[offer.run]
-        run.attempts.pop(attempt, None)
-        run.replies.discard(offer.replies)
-        if not run.replies:  # else another attempt is, or is just being, offered
-            del self._runs[offer.run]
+        run = self._runs.get(offer.run)
+        if run is not None:
+            run.attempts.pop(attempt, None)
+            is_owed = known is None or known.standing is not Standing.ENDED
+            if not (offer.is_out and is_owed):
+                run.busy.discard(offer.replies)
+        return offer.asks
+
+    def _deny(self, attempt: str, asks: tuple[str, str] | None) -> None:
+        if asks is not None and asks[1]:
+            grant = Grant(
+                attempt=attempt, worker=asks[0], granted=False, reason="it was taken back"
+            )
+            self._bus.publish(Message(grant.encode(), names.JSON), asks[1])
 
     # Whether workers are still there
 
@@ -446,31 +498,40 @@ class Dispatcher:
     # Queues
 
     def _free_replies(self, run: str) -> str:
-        """A reply queue that none of the run's unanswered attempts has."""
+        """A reply queue on which no answer to the run may come."""
         while True:
             with self._lock:
                 known = self._runs.setdefault(run, _Run())
-                for name in self._queues:
-                    if name not in known.replies:
-                        known.replies.add(name)
-                        return name
-            self._more_replies()
+                name = next((one for one in self._queues if one not in known.replies), None)
+                if name is None:
+                    free = [one for one in known.replies if one not in known.busy]
+                    name = free[0] if len(free) > RESTING else None
+                if name is not None:
+                    known.replies.pop(name, None)
+                    known.replies[name] = None
+                    known.busy.add(name)
+                    return name
+                count = len(self._queues)
+            self._more_replies(count)
 
-    def _more_replies(self) -> None:
-        with self._lock:
-            name = f"{self._name}.replies.{len(self._queues) + 1}"
-        self._bus.declare(self._queue(name))
-        self._consume(name, self._on_reply)
-        with self._lock:
-            self._queues.append(name)
+    def _more_replies(self, count: int) -> None:
+        """One more than so many, unless somebody else has made it meanwhile."""
+        with self._making:
+            if len(self._queues) > count:
+                return
+            name = f"{self._name}.replies.{count + 1}"
+            self._bus.declare(self._queue(name, KEPT_S))
+            self._consume(name, self._on_reply)
+            with self._lock:
+                self._queues.append(name)
 
     def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
         self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
-    def _queue(self, name: str) -> Queue:
+    def _queue(self, name: str, kept_s: int) -> Queue:
         if self._durable:
             return Queue(name)
-        return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": KEPT_S * 1000})
+        return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": kept_s * 1000})
 
 
 def _sender(message: Message) -> tuple[str, tuple[str, ...]]:

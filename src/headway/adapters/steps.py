@@ -1,17 +1,27 @@
 """Carries out tries of steps, by messages to workers, and leaves those of jobs to another executor.
 
 A try of a step goes phase by phase: a message is published, a worker claims the attempt, is
-granted it once that is written, answers. Nothing here waits for one of them alone, so that any
-number is under way at once.
+granted it, answers. The grant of an attempt at the step itself is given once that is written, and
+never if that fails. Nothing here waits for one of them alone, so that any number is under way at
+once.
+
+What ends a phase's attempt, besides its answer:
+
+    nobody serves it          the try fails, at once
+    the broker is away        it is published again, the same, until its time is over
+    given back                it is published again
+    its worker went away      check, recheck: the try fails; run: ``on_lost``, or the recheck
+    its time is over          taken back, if nobody has it, else overdue (run), or failed
 """
 
 import queue
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from heapq import heappop, heappush
 from typing import Any
 
 from headway.adapters.dispatching import (
@@ -40,6 +50,10 @@ from headway.wire.messages import SLUG_LONGEST, Notification
 STEP_TIMEOUT_S = 3600.0  # for each phase of a step that says nothing of it
 AGAIN_S = 1.0  # before a message that did not arrive, or was given back, is published again
 MOST_STEPS = 1000  # under way at once, of one run
+MOST_LOST = 3  # workers that may go away over one try of a step that is rerun then
+
+# Of one that nobody had when its run was stopped.
+_TAKEN_BACK = Undelivered(Rejected("the run was stopped before a worker took it"))
 
 
 @dataclass(slots=True)
@@ -50,15 +64,27 @@ class _Trial:
     number: int
     node: StepNode
     phase: Phase
-    attempt: str
-    ends_at: float
     asks_only: bool = False  # the Check, and nothing that follows from it
-    executed: bool = False  # whether Run was entered
+    began: bool = False  # whether a worker has, or had, the last attempt at the step itself
+    taken_back: bool = False  # because the run was stopped
     reason: Failure | None = None  # the Check's
     run_failed: Failure | None = None  # which decides nothing, but may be why the Recheck fails
+    lost: int = 0  # workers that went away over the step itself
+    notices: set[str] = field(default_factory=set)  # that workers sent, each "phase.transport"
+    text: str = ""  # what the worker said in the end
+    # Of the attempt under way
+    attempt: str = ""
+    is_offered: bool = False
+    ends_at: float = 0.0
     again_at: float | None = None  # when to publish the message again
     started: bool = False  # whether the worker said so
+    claimed_by: str | None = None  # as it is written
     answered: Answered | None = None  # settled when what follows from it is stored
+
+    @property
+    def executed(self) -> bool:
+        """Whether a worker had the step itself, as far as is known."""
+        return self.began or self.lost > 0
 
     @property
     def call(self) -> Call:
@@ -83,6 +109,7 @@ class Steps:
         *,
         slots: int = MOST_STEPS,
         timeout_s: float = STEP_TIMEOUT_S,
+        again_s: float = AGAIN_S,
     ) -> None:
         self.slots = slots
         self._dispatcher = dispatcher
@@ -90,13 +117,17 @@ class Steps:
         self._now_us = now_us
         self._inner = inner
         self._timeout_s = timeout_s
+        self._again_s = again_s
         self._trials: dict[int, _Trial] = {}
         self._attempts: dict[str, _Trial] = {}
+        self._clocks: list[tuple[float, str]] = []  # heap: when to look at an attempt
         self._past: OrderedDict[str, tuple[int, int]] = OrderedDict()  # attempt to key, number
-        self._backlog: list[tuple[int, int]] = []  # tries of jobs, until ``inner`` is free
+        self._backlog: deque[tuple[int, int]] = deque()  # tries of jobs, until ``inner`` is free
         self._news: queue.SimpleQueue[tuple[str, Heard] | None] = queue.SimpleQueue()
         self._ended: list[Ended | Late] = []
-        self._stored: list[Answered] = []  # answers whose consequence was handed out
+        # Answers, settled once their consequence was handed out and something is asked for again.
+        self._to_settle: list[Answered] = []
+        self._handed_out: list[Answered] = []
         self._work: Work
 
     # An executor's surface
@@ -124,19 +155,18 @@ class Steps:
         node = self._work.definitions[key]
         if not isinstance(node, StepNode):
             return self._start_job(key, number)
-        phase = Phase.CHECK if node.check is not None else Phase.RUN
-        trial = _Trial(key, number, node, phase, "", 0.0)
+        if node.check is None and not self._work.act:
+            return Outcome(Ending.FAILED, failure=NO_CHECK, final=True)
+        phase = Phase.RUN if node.check is None else Phase.CHECK
+        trial = self._trials[key] = _Trial(key, number, node, phase, reason=NO_CHECK)
         if phase is Phase.RUN:
-            if not self._work.act:
-                return Outcome(Ending.FAILED, failure=NO_CHECK, final=True)
-            trial.reason = NO_CHECK
-            self._trials[key] = trial
-            return self._enter_run(trial)
-        self._trials[key] = trial
-        return self._dispatched(trial)
+            self._enter_run(trial)
+        else:
+            self._dispatch(trial)
+        return None
 
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
-        self._settle_stored()
+        self._settle_handed_out()
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._ended:
             self._start_backlog()
@@ -146,6 +176,7 @@ class Steps:
             if until is not None and time.monotonic() >= until:
                 break
         ended, self._ended = self._ended, []
+        self._handed_out, self._to_settle = self._to_settle, []
         return ended
 
     def ask(self, key: int) -> Outcome:
@@ -154,34 +185,36 @@ class Steps:
             assert self._inner is not None
             return self._inner.ask(key)
         assert node.check is not None
-        return self._carried_out(_Trial(key, 1, node, Phase.CHECK, "", 0.0, asks_only=True))
+        return self._carried_out(_Trial(key, 1, node, Phase.CHECK, asks_only=True))
 
     def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
         node = self._work.definitions[key]
         if not isinstance(node, StepNode):
             assert self._inner is not None
             return self._inner.cleanup(key, number, job, storage)
-        return self._carried_out(_Trial(key, number, node, Phase.CLEANUP, "", 0.0)).failure
+        return self._carried_out(_Trial(key, number, node, Phase.CLEANUP)).failure
 
     def stop(self) -> None:
         """Ask jobs to end. A step that a worker has goes on; one that nobody has is taken back."""
         if self._inner is not None:
             self._inner.stop()
-        self._news.put(None)
         for trial in list(self._trials.values()):
             closes = self._work.rules[trial.key].finally_
             if not closes and self._dispatcher.withdraw(trial.attempt):
-                self._news.put((trial.attempt, Undelivered(Rejected("the run is being stopped"))))
+                self._news.put((trial.attempt, _TAKEN_BACK))
+        self.wake()
 
     def wake(self) -> None:
         self._tell(None)
 
     def close(self) -> None:
-        self._settle_stored()
-        for trial in self._trials.values():
-            self._dispatcher.forget(trial.attempt)
+        if self._work.is_written:
+            self._settle_handed_out()
+        if self._work.run:
+            self._dispatcher.leave(self._work.run)
         self._trials.clear()
         self._attempts.clear()
+        self._clocks.clear()
         self._backlog.clear()
         if self._inner is not None:
             self._inner.close()
@@ -197,49 +230,55 @@ class Steps:
 
     def _start_backlog(self) -> None:
         while self._backlog and self._inner is not None and self._inner.free:
-            key, number = self._backlog.pop(0)
+            key, number = self._backlog.popleft()
             outcome = self._inner.start(key, number)
             if outcome is not None:
                 self._ended.append(Ended(key, number, outcome))
 
     # Dispatching
 
-    def _enter_run(self, trial: _Trial) -> Outcome | None:
+    def _enter_run(self, trial: _Trial) -> None:
         """Dispatch the step itself, once that is written."""
-        trial.phase, trial.executed, trial.attempt = Phase.RUN, True, self._new_id()
+        trial.phase, trial.began, trial.attempt = Phase.RUN, False, self._new_id()
         so_far = Outcome(Ending.IN_DOUBT, failure=trial.reason, phase=Phase.RUN, executed=True)
         try:
             self._work.intends(trial.key, trial.number, so_far, trial.attempt)
         except BaseException:
-            self._over(trial)
+            self._trials.pop(trial.key, None)
             raise
-        return self._dispatched(trial)
+        self._dispatch(trial)
 
-    def _dispatched(self, trial: _Trial) -> Outcome | None:
-        """Dispatch its phase; the outcome, if that cannot be."""
-        attempt = trial.attempt = trial.attempt or self._new_id()
-        timeout_s = self._work.rules[trial.key].timeout_s or self._timeout_s
-        trial.ends_at = time.monotonic() + timeout_s
-        trial.started = False
-        self._attempts[attempt] = trial
-        node = trial.node
-        message = trial.call.message(node.host, node.group, self._work.kwargs)
-        deadline_us = self._now_us() + round(timeout_s * 1e6)
+    def _dispatch(self, trial: _Trial) -> None:
+        """Begin an attempt at its phase."""
+        if not self._work.act and trial.phase is not Phase.CHECK:
+            raise RuntimeError(f"{trial.node.name}: only its Check is to be asked")
+        trial.attempt = trial.attempt or self._new_id()
+        trial.ends_at = time.monotonic() + self._timeout_of(trial)
+        trial.is_offered = trial.started = False
+        trial.claimed_by = None
+        self._attempts[trial.attempt] = trial
+        heappush(self._clocks, (trial.ends_at, trial.attempt))
+        self._offer(trial)
+
+    def _timeout_of(self, trial: _Trial) -> float:
+        return self._work.rules[trial.key].timeout_s or self._timeout_s
+
+    def _offer(self, trial: _Trial) -> None:
+        node, call = trial.node, trial.call
+        left_s = trial.ends_at - time.monotonic()
         try:
             self._dispatcher.offer(
-                attempt,
+                trial.attempt,
                 self._run_id,
-                trial.call.command,
-                message,
+                call.command,
+                call.message(node.host, node.group, self._work.kwargs),
                 self._told,
-                deadline_us=deadline_us,
-                claims=trial.phase in (Phase.RUN, Phase.CLEANUP),
+                deadline_us=self._now_us() + round(left_s * 1e6),
+                notifies=True,
             )
+            trial.is_offered = True
         except HeadwayError as error:
-            trial.executed = False
-            failure = Failure(type(error).__name__, str(error))
-            return self._over(trial, Outcome(Ending.FAILED, failure=failure, phase=trial.phase))
-        return None
+            self._undelivered(trial, error)
 
     @property
     def _run_id(self) -> str:
@@ -247,12 +286,17 @@ class Steps:
             self._work.run = self._new_id()  # of a run that nobody records
         return self._work.run
 
+    def _again_soon(self, trial: _Trial) -> None:
+        trial.again_at = time.monotonic() + self._again_s
+        heappush(self._clocks, (trial.again_at, trial.attempt))
+
     def _told(self, attempt: str, heard: Heard) -> None:
         self._tell((attempt, heard))
 
     def _tell(self, news: tuple[str, Heard] | None) -> None:
         self._news.put(news)
-        if self._inner is not None:
+        # Who waits for jobs looked for news after they had been started.
+        if self._inner is not None and self._inner.running:
             self._inner.wake()
 
     # Hearing
@@ -261,11 +305,10 @@ class Steps:
         """Take what has come, or comes in that time; whether to go on waiting."""
         inner = self._inner
         if inner is not None and inner.running:
-            if self._news.empty():
-                self._ended += inner.wait(timeout_s)
+            self._ended += inner.wait(timeout_s if self._news.empty() else 0.0)
             timeout_s = 0.0
         going_on = True
-        try:
+        with suppress(queue.Empty):
             news = self._news.get(timeout=timeout_s) if timeout_s != 0.0 else self._news.get(False)
             while True:
                 if news is None:
@@ -273,49 +316,100 @@ class Steps:
                 else:
                     self._take(*news)
                 news = self._news.get_nowait()
-        except queue.Empty:
-            pass
         return going_on
 
     def _left_s(self, until: float | None) -> float | None:
-        limits = [trial.ends_at for trial in self._trials.values()]
-        limits += [trial.again_at for trial in self._trials.values() if trial.again_at is not None]
+        """Until a clock is to be looked at, or the time given."""
+        while self._clocks and self._clocked(*self._clocks[0]) is None:
+            heappop(self._clocks)
+        limits = [self._clocks[0][0]] if self._clocks else []
         if until is not None:
             limits.append(until)
         return max(0.0, min(limits) - time.monotonic()) if limits else None
 
+    def _clocked(self, at: float, attempt: str) -> _Trial | None:
+        """Whose clock that is, if it still is."""
+        trial = self._attempts.get(attempt)
+        return trial if trial is not None and at in (trial.ends_at, trial.again_at) else None
+
+    def _look_at_clocks(self) -> None:
+        now = time.monotonic()
+        while self._clocks and self._clocks[0][0] <= now:
+            at, attempt = heappop(self._clocks)
+            trial = self._clocked(at, attempt)
+            if trial is not None:
+                self._look_at(trial, now)
+
+    def _look_at(self, trial: _Trial, now: float) -> None:
+        if now >= trial.ends_at:
+            self._late(trial)
+        elif trial.again_at is not None and now >= trial.again_at:
+            trial.again_at = None
+            if trial.is_offered:
+                self._dispatcher.offer_again(trial.attempt)
+            else:
+                self._offer(trial)
+
     def _take(self, attempt: str, heard: Heard) -> None:
         trial = self._attempts.get(attempt)
         if trial is None:
-            if isinstance(heard, Line) and attempt in self._past:
-                self._write(*self._past[attempt], heard.level, heard.text)
-            return  # it is over
+            self._take_late(attempt, heard)
+            return
         match heard:
-            case Claimed(worker, grant, again):
-                if not again:
-                    self._work.claimed(trial.key, trial.number, attempt, worker)
-                grant()
+            case Claimed(worker, grant, _):
+                self._claimed(trial, worker)
+                granted = grant()
+                trial.began = trial.began or (granted and trial.phase is Phase.RUN)
             case Lost(worker):
                 self._lost(trial, worker)
             case GivenBack():
-                trial.again_at = time.monotonic() + AGAIN_S
+                trial.claimed_by, trial.began = None, False
+                self._again_soon(trial)
             case Undelivered(error):
                 self._undelivered(trial, error)
             case Answered():
                 self._answered(trial, heard)
             case Line(level, text):
                 self._say(trial, level, text)
-            case Notified() | Overheard():
+            case Overheard(reason):
+                self._in_vain(trial.key, trial.number, reason)
+            case Notified():
                 pass
 
-    def _undelivered(self, trial: _Trial, error: HeadwayError) -> None:
-        if isinstance(error, Unavailable):
-            trial.again_at = time.monotonic() + AGAIN_S
+    def _take_late(self, attempt: str, heard: Heard) -> None:
+        """Of an attempt that is over."""
+        key, number = self._past.get(attempt, (None, 0))
+        if isinstance(heard, Answered):
+            heard.settle()
+        if key is None:
             return
-        if self._dispatcher.is_held(trial.attempt):
+        match heard:
+            case Line(level, text):
+                self._write(key, number, level, text)
+            case Answered(response):
+                self._in_vain(key, number, f"{response.status}: it is over")
+            case Overheard(reason):
+                self._in_vain(key, number, reason)
+            case _:
+                pass
+
+    def _in_vain(self, key: int, number: int, reason: str) -> None:
+        self._ended.append(Late(key, number, f"was heard of in vain: {reason}"))
+
+    def _claimed(self, trial: _Trial, worker: str) -> None:
+        """Nobody begins the step itself before it is written who does."""
+        if trial.phase is Phase.RUN and trial.claimed_by != worker:
+            self._work.claimed(trial.key, trial.number, trial.attempt, worker)
+        trial.claimed_by = worker
+
+    def _undelivered(self, trial: _Trial, error: HeadwayError) -> None:
+        if self._dispatcher.is_taken(trial.attempt):
             return  # an earlier publication of it did arrive
+        if isinstance(error, Unavailable):
+            self._again_soon(trial)
+            return
+        trial.taken_back = error is _TAKEN_BACK.error
         failure = Failure(type(error).__name__, f"{trial.call.name}: {error}")
-        trial.executed = False
         self._end(trial, Outcome(Ending.FAILED, failure=failure, phase=trial.phase))
 
     def _lost(self, trial: _Trial, worker: str) -> None:
@@ -323,31 +417,37 @@ class Steps:
         failure = Failure("Lost", f"its worker {worker} went away while it was at work")
         on_lost = self._work.rules[trial.key].on_lost
         if trial.phase is Phase.RUN and trial.node.check is None:
-            if on_lost == "rerun":
+            trial.lost += 1
+            if on_lost == "rerun" and trial.lost < MOST_LOST:
                 self._say(trial, "warning", f"{failure.message}; it is sent again")
                 self._leave_attempt(trial)
-                self._handed_out(trial, self._enter_run(trial))
+                self._enter_run(trial)
                 return
             ending = Ending.IN_DOUBT if on_lost == "ask" else Ending.FAILED
-            self._end(trial, Outcome(ending, None, failure, Phase.RUN, executed=True, final=True))
-            return
-        self._go_on(trial, failure, None)
+            final = on_lost != "rerun"
+            self._end(trial, Outcome(ending, failure=failure, phase=trial.phase, final=final))
+        elif trial.phase is Phase.CHECK:
+            self._phase_ended(trial, Phase.CHECK, failure)
+            self._end(trial, Outcome(Ending.FAILED, failure=failure))
+        else:
+            self._go_on(trial, failure, None)
 
     def _answered(self, trial: _Trial, answer: Answered) -> None:
         response = answer.response
+        if trial.phase is Phase.RUN:
+            trial.began = True
+            trial.notices.update(answer.notices)
+            if not trial.started:  # a first answer that is the last counts as both
+                self._notify(trial, "started", "")
+        trial.started = True
         if not response.is_final:
             answer.settle()
-            trial.started = True
-            self._notify(trial, "started", answer)
             return
-        if not trial.started:  # a first answer that is the last counts as both
-            self._notify(trial, "started", answer)
-        flaw = trial.call.flaw(response)
-        self._notify(trial, "completed" if flaw is None else "failed", answer)
         trial.answered = answer
-        text = said(response)
-        if text and flaw is None:
-            self._say(trial, "info", text)
+        flaw = trial.call.flaw(response)
+        trial.text = said(response)
+        if trial.text and flaw is None:
+            self._say(trial, "info", trial.text)
         failure = None if flaw is None else Failure("Failed", flaw)
         self._go_on(trial, failure, response.to_plain().get("data"))
 
@@ -359,9 +459,8 @@ class Steps:
             self._end(trial, Outcome(ending, failure=failure, phase=phase))
             return
         self._phase_ended(trial, phase, failure)
-        if trial.asks_only:
-            ending = Ending.PASSED if failure is None else Ending.FAILED
-            self._end(trial, Outcome(ending, result, failure, final=True))
+        if phase is Phase.CHECK and failure is not None and (trial.asks_only or not self._work.act):
+            self._end(trial, Outcome(Ending.FAILED, failure=failure, final=True))
             return
         following = NEXT if trial.node.check is not None else NEXT_RUNONLY
         if following is NEXT and phase is Phase.RUN and failure is not None:
@@ -372,95 +471,92 @@ class Steps:
             failure = failure._replace(message=why)
         step = following[phase, failure is None]
         if isinstance(step, Ending):
-            self._end(
-                trial,
-                Outcome(step, result if failure is None else None, failure, phase, trial.executed),
-            )
+            result = result if failure is None else None
+            self._end(trial, Outcome(step, result, failure, phase))
             return
         self._leave_attempt(trial)
         if step is Phase.RUN:
             trial.reason = failure
-            if not self._work.act:
-                self._end(trial, Outcome(Ending.FAILED, failure=failure, final=True))
-                return
-            outcome = self._enter_run(trial)
+            self._enter_run(trial)
         else:
             trial.phase = step
-            outcome = self._dispatched(trial)
-        self._handed_out(trial, outcome)
-
-    def _handed_out(self, trial: _Trial, outcome: Outcome | None) -> None:
-        if outcome is not None:
-            self._ended.append(Ended(trial.key, trial.number, outcome))
-
-    def _leave_attempt(self, trial: _Trial) -> None:
-        """Another will be made."""
-        self._dispatcher.forget(trial.attempt)
-        if self._attempts.pop(trial.attempt, None) is not None:
-            self._past[trial.attempt] = (trial.key, trial.number)
-            if len(self._past) > PAST:
-                self._past.popitem(last=False)
-        if trial.answered is not None:
-            self._stored.append(trial.answered)
-            trial.answered = None
-        trial.attempt, trial.again_at = "", None
-
-    def _look_at_clocks(self) -> None:
-        now = time.monotonic()
-        for trial in list(self._trials.values()):
-            if trial.again_at is not None and now >= trial.again_at:
-                trial.again_at = None
-                self._dispatcher.offer_again(trial.attempt)
-            if now >= trial.ends_at:
-                self._late(trial)
+            self._dispatch(trial)
 
     def _late(self, trial: _Trial) -> None:
-        timeout_s = self._work.rules[trial.key].timeout_s or self._timeout_s
-        taken_back = self._dispatcher.withdraw(trial.attempt)
+        timeout_s = self._timeout_of(trial)
+        taken_back = not trial.is_offered or self._dispatcher.withdraw(trial.attempt)
+        if not taken_back and self._dispatcher.is_answered(trial.attempt):
+            return  # at the last moment: it is among the news
         if taken_back:
             text = f"no worker took {trial.call.name} within {timeout_s:g} s"
-            trial.executed = False
         else:
             text = f"{trial.call.name} was not over within {timeout_s:g} s"
         failure = Failure("TimeoutError", text)
         # A worker that has the step itself goes on with it: it is not tried again beside.
         goes_on = trial.phase is Phase.RUN and not taken_back
         ending = Ending.OVERDUE if goes_on else Ending.FAILED
-        self._end(trial, Outcome(ending, None, failure, trial.phase, trial.executed))
+        self._end(trial, Outcome(ending, failure=failure, phase=trial.phase))
 
     # The end of a try
 
     def _end(self, trial: _Trial, outcome: Outcome) -> None:
-        self._over(trial)
-        self._ended.append(Ended(trial.key, trial.number, outcome))
-
-    def _over(self, trial: _Trial, outcome: Outcome | None = None) -> Outcome | None:
+        outcome = outcome._replace(executed=trial.executed)
+        if outcome.failure is not None and not trial.taken_back:
+            self._notify(trial, "failed", outcome.failure.message)
+        elif trial.executed:
+            self._notify(trial, "completed", trial.text)
         self._leave_attempt(trial)
         self._trials.pop(trial.key, None)
-        return outcome
+        self._ended.append(Ended(trial.key, trial.number, outcome))
 
-    def _settle_stored(self) -> None:
+    def _leave_attempt(self, trial: _Trial) -> None:
+        """It is over, and another may be made."""
+        self._dispatcher.forget(trial.attempt)
+        if self._attempts.pop(trial.attempt, None) is not None:
+            self._past[trial.attempt] = (trial.key, trial.number)
+            if len(self._past) > PAST:
+                self._past.popitem(last=False)
+        if trial.answered is not None:
+            self._to_settle.append(trial.answered)
+            trial.answered = None
+        trial.attempt, trial.again_at = "", None
+
+    def _settle_handed_out(self) -> None:
         """What was handed out before has been written."""
-        for answered in self._stored:
+        for answered in self._handed_out:
             answered.settle()
-        self._stored.clear()
+        self._handed_out.clear()
 
     def _carried_out(self, trial: _Trial) -> Outcome:
-        """One phase, waited for."""
+        """One phase, waited for; what is heard of others waits meanwhile."""
+        self._settle_handed_out()
         self._trials[trial.key] = trial
-        outcome = self._dispatched(trial)
-        others: list[Ended | Late] = []
-        while outcome is None:
-            self._heard_within(self._left_s(None))
-            self._look_at_clocks()
-            for news in self._ended:
-                if isinstance(news, Ended) and news.key == trial.key:
-                    outcome = news.outcome
-                else:
-                    others.append(news)
-            self._ended.clear()
-        self._ended += others
+        before, self._ended = self._ended, []
+        others: list[tuple[str, Heard] | None] = []
+        try:
+            self._dispatch(trial)
+            while self._trials.get(trial.key) is trial:
+                self._hear_of(trial, others)
+            (outcome,) = [one.outcome for one in self._ended if isinstance(one, Ended)]
+        finally:
+            self._trials.pop(trial.key, None)
+            self._ended = [*before, *(one for one in self._ended if isinstance(one, Late))]
+            self._handed_out, self._to_settle = self._to_settle, []
+            for news in others:
+                self._news.put(news)
         return outcome
+
+    def _hear_of(self, trial: _Trial, others: list[tuple[str, Heard] | None]) -> None:
+        look_at = trial.ends_at if trial.again_at is None else min(trial.ends_at, trial.again_at)
+        try:
+            news = self._news.get(timeout=max(0.0, look_at - time.monotonic()))
+        except queue.Empty:
+            self._look_at(trial, time.monotonic())
+            return
+        if news is not None and self._attempts.get(news[0]) is trial:
+            self._take(*news)
+        else:
+            others.append(news)
 
     # Telling
 
@@ -472,20 +568,22 @@ class Steps:
         self._write(trial.key, trial.number, level, text)
 
     def _write(self, key: int, number: int, level: str, text: str) -> None:
-        for line in text.rstrip("\n").splitlines() or [""]:
+        # Before lines are made of it, and cut: a part of what nobody is to see is not found.
+        text = self._work.redacted(text.rstrip("\n"))
+        for line in text.splitlines() or [""]:
             self._work.wrote(key, number, level, shortened(line))
 
-    def _notify(self, trial: _Trial, notice: str, answer: Answered) -> None:
+    def _notify(self, trial: _Trial, notice: str, text: str) -> None:
         """Tell whom the step names, where the worker has not."""
-        if trial.phase is not Phase.RUN:
+        if trial.asks_only or trial.phase is Phase.CLEANUP or not self._work.act:
             return
-        for transport, targets in trial.call.notify.get(notice, {}).items():
-            by_worker = f"{notice}.{transport}" in answer.notices
+        for transport, targets in trial.node.run.notify.get(notice, {}).items():
+            by_worker = f"{notice}.{transport}" in trial.notices
             if not self._work.notifies(trial.key, trial.number, notice, transport) or by_worker:
                 continue
             name = trial.node.name
-            text = said(answer.response) if answer.response.is_final else ""
-            message = f"{name} {notice}: {text}" if text else f"{name} {notice}"
+            words = f"{name} {notice}: {text}" if text else f"{name} {notice}"
+            message = self._work.redacted(words)
             with suppress(HeadwayError):
                 notification = Notification(
                     slug=f"{name} {notice}"[:SLUG_LONGEST],
@@ -495,7 +593,7 @@ class Steps:
                 )
                 sent = self._dispatcher.tell(transport, notification, self._run_id, trial.attempt)
                 sent.then(partial(self._told_of_notice, trial.attempt, transport))
-            self._say(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")
+                self._say(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")
 
     def _told_of_notice(self, attempt: str, transport: str, sent: Confirmation) -> None:
         if sent.error is not None:

@@ -18,10 +18,11 @@ class Ended(NamedTuple):
 
 
 class Late(NamedTuple):
-    """News from an executor: a try that was given up as overdue has ended after all."""
+    """News from an executor that changes nothing any more."""
 
     key: int
     number: int
+    what: str = "ended past its deadline"
 
 
 class Intends(Protocol):
@@ -45,6 +46,7 @@ class Work:
     act: bool = True  # False: ask Checks only
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
+    is_written: bool = False  # whether all that was told of the run is; said in the end
     run: str = ""  # the run's id, which its commands carry in their environment; "" if not recorded
     # Run is about to start; returns once that is committed.
     intends: Intends = lambda key, number, outcome, attempt="": None
@@ -54,6 +56,8 @@ class Work:
     # People are about to be told of a step: (key, number, notice, transport); whether they were
     # not before. Returns once that is committed.
     notifies: Callable[[int, int, str, str], bool] = lambda key, number, notice, transport: True
+    # A text that leaves the run by another way than those below, without what nobody is to see.
+    redacted: Callable[[str], str] = lambda text: text
     phase_ended: Callable[[int, int, Phase, Failure | None], None] = (
         lambda key, number, phase, failure: None
     )

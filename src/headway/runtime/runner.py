@@ -146,6 +146,7 @@ class Runner:
             intends=self._intends,
             claimed=self._claimed,
             notifies=self._notifies,
+            redacted=(lambda text: text) if redaction is None else redaction.text,
             phase_ended=self._phase_ended,
             wrote=self._record.wrote,
             started_process=self._started_process,
@@ -270,7 +271,7 @@ class Runner:
             if isinstance(one, Ended):
                 self._ended(one.key, one.number, one.outcome, clocks.monotonic(), clocks.now_us())
             else:
-                self._ignore(Ignored(f"{self.plan.names[one.key]} ended past its deadline"))
+                self._ignore(Ignored(f"{self.plan.names[one.key]} {one.what}"))
 
     def _bring_back(self) -> None:
         """Ask again the Checks of jobs that set what the journal could not carry.
@@ -498,11 +499,12 @@ class Runner:
         if self._journal is not None and state in _OVER:
             for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
-        if not self._record.is_wanted:
-            return
-        counts = Counter(self.schedule.states_shown())
-        told = {str(shown): count for shown, count in counts.items()}
-        self._record.write(RunEnded(clocks.now_us(), state, told, len(self.ignored)), state=state)
+        if self._record.is_wanted:
+            counts = Counter(self.schedule.states_shown())
+            told = {str(shown): count for shown, count in counts.items()}
+            ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
+            self._record.write(ended, state=state)
+        self._work.is_written = True
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first."""

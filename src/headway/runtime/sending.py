@@ -44,7 +44,7 @@ class StepSender:
 
     def forget(self, step: "SentStep") -> None:
         """What still comes of it is not heard."""
-        self._dispatcher.forget(step.attempt)
+        self._dispatcher.leave(step.run)
 
     def close(self) -> None:
         """Nothing more is wanted. The bus stays open."""

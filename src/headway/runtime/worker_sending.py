@@ -1,7 +1,7 @@
 """What a worker sends: answers, notices, output, and whatever else its author wants sent."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from headway.adapters.message_rules import refusal
@@ -62,7 +62,7 @@ class Sender:
     def notify(self, slug: Any, message: Any, phase: str, corr_id: Any, exchange: str) -> None:
         """Tell whom the step names for this phase, on each transport that it names."""
         step = self._steps.of(_text(corr_id), None)
-        if step is None:
+        if step is None or (phase == "started" and step.is_told_to_have_started):
             return
         for transport, targets in step.noticed(phase).items():
             try:
@@ -72,7 +72,7 @@ class Sender:
                     phase=phase,
                     target=targets,
                 ).encode()
-                what = self._message(body, corr_id, names.LOG)
+                what = self._message(body, corr_id, names.LOG, step.attempt)
                 key = names.notify_key(transport)
                 if exchange == names.EXCHANGE:
                     step.sent(self._connection.tell(what, key))
@@ -86,14 +86,10 @@ class Sender:
     def say(self, level: str, text: str) -> None:
         """A line of output, of the step in hand."""
         step = self._steps.in_hand
-        run = step.run if step is not None else None
-        # Of several steps of one run it says whose line it is.
-        attempt = step.attempt if step is not None else None
-        text = _sendable(text)
-        for start in range(0, len(text) or 1, _OUTPUT_CHARACTERS):
-            part = text[start : start + _OUTPUT_CHARACTERS]
+        run, attempt = (None, None) if step is None else (step.run, step.attempt)
+        for part in _parts(_sendable(text)):
             body = messages.Output(message=part, level=level).encode()
-            message = self._message(body, run, names.LOG)._replace(message_id=attempt)
+            message = self._message(body, run, names.LOG, attempt)
             sent = self._connection.tell(message, names.OUTPUT)
             if step is not None:
                 step.sent(sent)
@@ -122,21 +118,37 @@ class Sender:
             step.sent(sent)
 
     def _as_answer(self, message: Message, step: StepInHand) -> Message:
-        headers = {**message.headers, names.WORKER: self._connection.worker}
-        if step.is_answered:
-            headers[names.NOTICES] = list(step.notices)
-            if self._steps.answered(step) and step.attempt is not None:
-                self._connection.claims.let_go(step.attempt)
+        headers = {
+            **message.headers,
+            names.WORKER: self._connection.worker,
+            names.NOTICES: list(step.notices),
+        }
+        if step.is_answered and self._steps.answered(step) and step.attempt is not None:
+            self._connection.claims.let_go(step.attempt)
         return message._replace(headers=headers, message_id=step.attempt or message.message_id)
 
-    def _message(self, body: bytes, corr_id: Any, reply_to: str) -> Message:
+    def _message(
+        self, body: bytes, corr_id: Any, reply_to: str, attempt: str | None = None
+    ) -> Message:
         return Message(
             body,
             names.JSON,
             correlation_id=_text(corr_id),
             reply_to=reply_to,
+            message_id=attempt,
             app_id=self._app_id,
         )
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A text in as many messages as it needs, cut at the ends of lines where it has some."""
+    start = 0
+    while start < len(text) or start == 0:
+        end = start + _OUTPUT_CHARACTERS
+        if end < len(text):
+            end = text.rfind("\n", start, end) + 1 or end
+        yield text[start:end]
+        start = end
 
 
 def _is_for_whoever_listens(topic: str) -> bool:

@@ -31,6 +31,7 @@ class StepInHand:
         self.attempt = message.message_id
         claims = message.headers.get(names.CLAIMS)
         self.claims = claims if isinstance(claims, str) and self.attempt else None
+        self._is_notified = message.headers.get(names.NOTIFIES) is True
         self.granted = False
         self.decision: Settlement | None = None  # what the author, or the library, said
         self.status: str | None = None  # of the last answer
@@ -40,6 +41,11 @@ class StepInHand:
     @property
     def is_answered(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def is_told_to_have_started(self) -> bool:
+        """Whether people are told so by whoever sent the step."""
+        return self._is_notified and self.status is not None
 
     @property
     def patience_s(self) -> float:

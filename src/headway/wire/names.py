@@ -16,9 +16,10 @@ JSON = "application/json"
 # Headers of a step message.
 CLAIMS = "headway-claims"  # the queue that grants the attempt
 DEADLINE = "headway-deadline"  # microseconds of UTC since 1970: when answers come too late
+NOTIFIES = "headway-notifies"  # whether its sender tells people that it has started
 # Headers of what a worker sends.
 WORKER = "headway-worker"  # who sends it
-NOTICES = "headway-notices"  # of a final answer: the notices sent, each "phase.transport"
+NOTICES = "headway-notices"  # of an answer: the notices sent so far, each "phase.transport"
 # Headers of a dead letter.
 REASON = "headway-reason"
 QUEUE = "headway-queue"

@@ -1,4 +1,4 @@
-"""Which broker a command is for: --mq FILE or --bus URL, else the environment, else headway.toml."""
+"""Which broker a command is for: --mq FILE or --bus URL, else HEADWAY_BUS, else headway.toml."""
 
 import os
 from collections.abc import Mapping
