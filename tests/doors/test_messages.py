@@ -86,7 +86,7 @@ BAD_WORDS = {
     "run missing.py": ["no file missing.py", "file.py[:Root]"],
     "run good": ["no target 'good'", "Did you mean good.py?"],
     "run no.such.module": ["no module 'no.such.module'"],
-    "run release.yaml": ["looks like a playbook"],
+    "run release.yaml": ["there is no file release.yaml"],
     "run good.py --set colour": ["--set 'colour'", "--set name=value"],
     "run good.py --set 9=red": ["--set '9=red'"],
     "run good.py --set a=1 --set-json a=2": ["'a' is given twice"],
