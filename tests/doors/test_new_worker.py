@@ -1,6 +1,7 @@
 """``headway new worker`` writes a worker that is tested, built, installed and served as it is."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -32,9 +33,12 @@ STEP = ("step", "megafrobber:Greet", "--param", "whom=Ada")
 
 
 def ran(*words: object, cwd: Path) -> str:
+    # A script's own first line names the python that is first on the path.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
+        env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -220,8 +220,8 @@ def test_parameters_and_dynamic_values_reach_the_worker(tmp_path: Path) -> None:
     [
         (["megafrobber"], "is no step"),
         (["frobber:frob", "--worker", "FILE"], "MegafrobberWorker serves worker.megafrobber"),
-        (["megafrobber:frob"], "Name a worker with --worker"),
-        (["megafrobber:frob", "--bus", "memory://x"], "Name a worker with --worker"),
+        (["megafrobber:frob"], "Name a worker:  --worker"),
+        (["megafrobber:frob", "--bus", "memory://x"], "Name a worker:  --worker"),
         (["megafrobber:frob", "--worker", "FILE:Other"], "it defines MegafrobberWorker"),
         (["megafrobber:frob", "--worker", "nowhere.py"], "there is no worker 'nowhere.py'"),
         (["megafrobber:frob", "--worker", "FILE", "--param", "x"], "write --param name=value"),

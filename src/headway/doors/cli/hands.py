@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from headway.ports.executor import Executor
     from headway.runtime.launching import Options
     from headway.runtime.loading import Loaded
+    from headway.runtime.worker import Worker
 
 
 def executor_for(
@@ -22,13 +23,12 @@ def executor_for(
     Raises: Mistyped for a bus that a run was on and that is not named any more.
     """
     from headway.runtime import step_workers
-    from headway.workers.catalogue import stock_worker_for
 
     bus = url_of(arguments)
     if options.bus and not bus:
         raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
     hands = step_workers.Hands(
-        options.on, options.slots, bus, tuple(options.workers), stock_worker_for
+        options.on, options.slots, bus, tuple(options.workers), _stock_worker
     )
     return step_workers.executor_for(
         target.definitions, hands, width=target.width, asks_only=asks_only
@@ -38,3 +38,9 @@ def executor_for(
 def bus_shown(arguments: Mapping[str, Any]) -> str:
     """The bus as a store may keep it."""
     return masked(url_of(arguments))
+
+
+def _stock_worker(command: str) -> "type[Worker] | None":
+    from headway.workers.catalogue import stock_worker_for
+
+    return stock_worker_for(command)
