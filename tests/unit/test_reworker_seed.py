@@ -707,3 +707,18 @@ def test_ten_workers_on_one_connection_share_who_they_are(at: Desk) -> None:
     assert len(answered) == 50
     assert isinstance(connection.bus, MemoryBus)
     assert connection.bus.counts().connections == 1
+
+
+@pytest.mark.parametrize(("dynamic", "told"), [("env", "env"), (("env", 3), "env, 3")])
+def test_dynamic_inputs_are_named_whole_however_the_class_writes_them(
+    dynamic: Any, told: str
+) -> None:
+    def process(self: Any, channel: Any, deliver: Any, props: Any, body: Any, out: Any) -> None:
+        body["dynamic"]["cart"]
+
+    frob = worker(process, dynamic=dynamic)
+    with desk() as at, at.serving(at.make(frob)):
+        at.send(step())
+        assert at.reply()["data"] == f"FrobWorker lacks the dynamic inputs {told}"
+        at.send(step(dynamic={"env": 1, "3": 1}))
+        assert at.reply()["data"].endswith(f"missing key: 'cart'; it needs {told}")

@@ -227,10 +227,13 @@ class WorkerService:
         return True
 
     def _missing(self, body: Any) -> list[str]:
-        wanted = self._worker.dynamic
-        names_ = [wanted] if isinstance(wanted, str) else list(wanted or ())
         found = body.get("dynamic") if isinstance(body, dict) else None
-        return [name for name in names_ if not isinstance(found, dict) or name not in found]
+        return [name for name in self._wanted() if not isinstance(found, dict) or name not in found]
+
+    def _wanted(self) -> list[str]:
+        """The dynamic inputs that the class names; a single one may stand by itself."""
+        wanted = self._worker.dynamic
+        return [wanted] if isinstance(wanted, str) else [str(name) for name in wanted or ()]
 
     def _refuse(self, step: StepInHand, why: str) -> bool:
         self._log.error("%s - %s", step.run, why)
@@ -282,7 +285,8 @@ class WorkerService:
     def _failed(self, step: StepInHand, error: BaseException) -> None:
         self._log.error("%s - process failed", step.run, exc_info=error)
         if isinstance(error, KeyError):
-            needs = f"; it needs {', '.join(self._worker.dynamic)}" if self._worker.dynamic else ""
+            wanted = ", ".join(self._wanted())
+            needs = f"; it needs {wanted}" if wanted else ""
             why = f"{self.name} failed due to missing key: {error}{needs}"
         else:
             why = f"{self.name} failed: {type(error).__name__}: {error}"
