@@ -75,7 +75,8 @@ class Sender:
                 what = self._message(body, corr_id, names.LOG)
                 key = names.notify_key(transport)
                 if exchange == names.EXCHANGE:
-                    step.sent(self._connection.tell(what, key))
+                    step.told = self._connection.tell(what, key)
+                    step.sent(step.told)
                 else:
                     self._connection.bus.publish(what, key, exchange)
             except HeadwayError as error:
@@ -93,6 +94,7 @@ class Sender:
             body = messages.Output(message=part, level=level).encode()
             sent = self._connection.tell(self._message(body, run, names.LOG), names.OUTPUT)
             if step is not None:
+                step.told = sent
                 step.sent(sent)
 
     def _publish(self, message: Message, topic: str | None, exchange: str, struct: Any) -> None:
@@ -121,6 +123,9 @@ class Sender:
     def _as_answer(self, message: Message, step: StepInHand) -> Message:
         headers = {**message.headers, names.WORKER: self._connection.worker}
         if step.is_answered:
+            # Output and notices go another way to the broker, where the answer could overtake
+            # them: whoever hears the end of a step is to find what it said before.
+            step.wait_until_told()
             headers[names.NOTICES] = list(step.notices)
             if self._steps.answered(step) and step.attempt is not None:
                 self._connection.claims.let_go(step.attempt)
