@@ -182,7 +182,9 @@ class Database(Half):
                 closing(sqlite3.connect(half_made)) as copy,
             ):
                 database.backup(copy)
-            os.replace(half_made, self.site.backups / f"schema-{self.site.schema()}.db")
+                schema = copy.execute("PRAGMA user_version").fetchone()[0]
+            if schema:  # else a first migration was killed, and there is nothing to keep
+                os.replace(half_made, self.site.backups / f"schema-{schema}.db")
         self.run(
             self.site.program(self.version, "migrate", self.site.database),
             env=self.site.surroundings(self.version),

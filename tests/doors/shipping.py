@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -101,8 +102,19 @@ class Machine:
                 found.append(int(entry.name))
         return found
 
+    def wait_for_the_late(self) -> None:
+        """One that finds the place taken when it comes to serve ends by itself, and has not yet.
+
+        A run that was killed may have started one that comes later than the next run's.
+        """
+        serving = self.site.serving()
+        for pid in self.processes():
+            if serving is not None and pid != serving.pid:
+                wait_for_end(pid)
+
     def state(self) -> dict[str, Any]:
         """All that a release leads to, in a form that can be compared."""
+        self.wait_for_the_late()
         place = self.site.place
         return {
             "releases": {file.name: files_below(file) for file in (place / "releases").iterdir()},
@@ -132,6 +144,18 @@ def machine(directory: Path) -> Iterator[Machine]:
         yield made
     finally:
         made.site.stop()
+
+
+def wait_for_end(pid: int) -> None:
+    """Until the process has ended, or the deadline is over."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([watched], [], [], DEADLINE_S)
+    finally:
+        os.close(watched)
 
 
 def free_port() -> int:

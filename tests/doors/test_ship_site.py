@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.ship_site.layout import Site
-from tests.doors.shipping import Machine, free_port, machine
+from tests.doors.shipping import DEADLINE_S, Machine, free_port, machine
 
 
 @pytest.fixture
@@ -85,6 +86,14 @@ def test_a_migration_keeps_what_visitors_wrote_and_a_copy_of_it(here: Machine) -
     assert new["health"]["schema"] == 3
     assert "Persuasion" in str(new["database"])
     assert new["backups"] == {"schema-2.db": old}
+
+
+def test_a_database_that_a_killed_migration_left_empty_is_not_copied(here: Machine) -> None:
+    here.site.database.parent.mkdir(parents=True)
+    here.site.database.touch()
+    here.ship()
+    assert here.state()["backups"] == {}
+    assert here.site.health()["schema"] == 2
 
 
 def test_other_requirements_get_an_environment_of_their_own(here: Machine) -> None:
@@ -182,6 +191,22 @@ def test_a_site_that_was_killed_is_started_again(here: Machine) -> None:
     os.kill(pid, 9)
     here.ship()
     assert here.processes() not in ([], [pid])
+
+
+def test_one_that_comes_to_serve_too_late_gives_way(here: Machine) -> None:
+    here.ship()
+    site, serving = here.site, here.processes()
+    version = site.current.resolve().name
+    options = ("--port", str(site.port), "--place", site.place / "serving.json")
+    late = subprocess.Popen(
+        site.program(version, "serve", site.database, *options),
+        env=site.surroundings(version),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert here.state()["processes"] == 1
+    assert here.processes() == serving
+    assert "another process serves already" in late.communicate(timeout=DEADLINE_S)[1]
 
 
 def test_what_a_dead_process_said_is_not_taken_for_the_words_of_the_next(tmp_path: Path) -> None:

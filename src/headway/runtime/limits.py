@@ -84,7 +84,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how many of them are kept; the oldest go first", "runtime.worker_answers.KEPT", "answers"),
         ("how long a dead letter may take to be confirmed, before the message is delivered again instead", "runtime.worker_connection.CONFIRM_S", "s"),
         ("messages of one step that the broker has not confirmed, before the step waits for it", "runtime.worker_step.UNCONFIRMED", "messages"),
-        ("how long settling waits for them", "runtime.worker_step.CONFIRM_S", "s"),
+        ("how long settling, and a final answer, wait for them", "runtime.worker_step.CONFIRM_S", "s"),
     ),
     "Playbooks": (
         ("the longest playbook, checked before it is read", "releases.document.LIMIT_BYTES", "bytes"),

@@ -106,9 +106,10 @@ class Worker:
     ) -> None:
         """Sends a message with this routing key; with exchange ``""``, to the queue of that name.
 
-        Returns when the message is handed over. An answer whose queue or broker is gone is kept
-        and tried again until the step's deadline, or for a minute. Where somebody has to serve
-        the message, its confirmation is waited for.
+        Returns when the message is handed over; a final answer is when the step's output and
+        notices have arrived, so that nobody hears of its end before them. An answer whose queue
+        or broker is gone is kept and tried again until the step's deadline, or for a minute.
+        Where somebody has to serve the message, its confirmation is waited for.
 
         Raises: WireError for what JSON cannot hold, Rejected when it is too large or nobody
         serves it, Refused, Unavailable.

@@ -75,7 +75,8 @@ class Sender:
                 what = self._message(body, corr_id, names.LOG, step.attempt)
                 key = names.notify_key(transport)
                 if exchange == names.EXCHANGE:
-                    step.sent(self._connection.tell(what, key))
+                    step.told = self._connection.tell(what, key)
+                    step.sent(step.told)
                 else:
                     self._connection.bus.publish(what, key, exchange)
             except HeadwayError as error:
@@ -92,6 +93,7 @@ class Sender:
             message = self._message(body, run, names.LOG, attempt)
             sent = self._connection.tell(message, names.OUTPUT)
             if step is not None:
+                step.told = sent
                 step.sent(sent)
 
     def _publish(self, message: Message, topic: str | None, exchange: str, struct: Any) -> None:
@@ -118,6 +120,10 @@ class Sender:
             step.sent(sent)
 
     def _as_answer(self, message: Message, step: StepInHand) -> Message:
+        if step.is_answered:
+            # Output and notices go another way to the broker, where the answer could overtake
+            # them: whoever hears the end of a step is to find what it said before.
+            step.wait_until_told()
         headers = {
             **message.headers,
             names.WORKER: self._connection.worker,

@@ -36,6 +36,7 @@ class StepInHand:
         self.decision: Settlement | None = None  # what the author, or the library, said
         self.status: str | None = None  # of the last answer
         self.notices: list[str] = []
+        self.told: Confirmation | None = None  # the last line of output, or notice
         self._unconfirmed: deque[Confirmation] = deque()
 
     @property
@@ -88,6 +89,11 @@ class StepInHand:
             self._unconfirmed.popleft()
         if len(self._unconfirmed) > UNCONFIRMED:
             wait_confirmed(self._unconfirmed.popleft(), clocks.monotonic() + CONFIRM_S)
+
+    def wait_until_told(self) -> None:
+        """What it said is with those who listen: the last of it, and so what came before."""
+        if self.told is not None:
+            wait_confirmed(self.told, clocks.monotonic() + CONFIRM_S)
 
     def wait_until_confirmed(self) -> None:
         until = clocks.monotonic() + CONFIRM_S
