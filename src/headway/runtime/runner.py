@@ -332,7 +332,7 @@ class Runner:
                 self._failed(key, outcome.failure)
             else:
                 self.failures.pop(key, None)
-            if outcome.executed:
+            if self.executed:
                 self._note_executed(key, number, outcome)
             stood = self.schedule.ended(
                 key, outcome.ending, now, outcome.final, executed=outcome.executed
@@ -378,8 +378,11 @@ class Runner:
         for place in range(len(self.executed) - 1, -1, -1):
             entry = self.executed[place]
             if entry.key == key and entry.number == number:
-                storage = outcome.storage or entry.storage
-                self.executed[place] = Executed(key, number, outcome.job or entry.job, storage)
+                if outcome.executed:
+                    storage = outcome.storage or entry.storage
+                    self.executed[place] = Executed(key, number, outcome.job or entry.job, storage)
+                elif (key, number) not in self._inherited:
+                    del self.executed[place]  # a step that no worker took
                 return
 
     # What the executor tells while a try goes on
