@@ -10,6 +10,7 @@ from headway.jobs.events import (
     NoticeIntended,
     ProcessStarted,
     RunIntended,
+    RunResumed,
     RunRetried,
     TryEnded,
 )
@@ -33,6 +34,7 @@ class Stood:
         self._plan = plan
         self._events = events
         self._intended: dict[tuple[int, int], RunIntended] = {}  # in the order they began
+        self._begun_now: set[tuple[int, int]] = set()  # first by whoever has the run now
         self._ended: dict[tuple[int, int], TryEnded] = {}
         self._cleaning: set[tuple[int, int]] = set()
         self._cleaned: set[tuple[int, int]] = set()
@@ -49,14 +51,21 @@ class Stood:
             # A try that is begun again after a death is one try, with one Cleanup to come, whose
             # place among the others is the newer one.
             place = (event.key, event.number)
-            self._intended.pop(place, None)
+            if self._intended.pop(place, None) is None:
+                self._begun_now.add(place)
             self._intended[place] = event
             self._cleaning.discard(place)
             self._cleaned.discard(place)
         elif isinstance(event, TryEnded):
-            self._ended[event.key, event.number] = event
+            place = (event.key, event.number)
+            self._ended[place] = event
+            if place in self._begun_now and not event.executed:
+                del self._intended[place]  # of a step that no worker took
+            self._begun_now.discard(place)
             if event.ending is not Ending.OVERDUE:
                 self._commands.pop((event.key, event.number), None)
+        elif isinstance(event, RunResumed):
+            self._begun_now.clear()
         elif isinstance(event, NoticeIntended):
             self._told.append((event.key, event.number, event.notice, event.transport))
         elif isinstance(event, ProcessStarted):

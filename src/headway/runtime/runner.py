@@ -318,7 +318,7 @@ class Runner:
                 self._failed(key, outcome.failure)
             else:
                 self.failures.pop(key, None)
-            if outcome.executed:
+            if self.unwinding.executed:
                 self.unwinding.ended(key, number, outcome)
             stood = self.schedule.ended(
                 key, outcome.ending, now, outcome.final, executed=outcome.executed

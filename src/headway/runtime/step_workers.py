@@ -50,18 +50,51 @@ def executor_for(
         return
     from headway.adapters.dispatching import Dispatcher
     from headway.adapters.steps import MOST_STEPS, Steps
+    from headway.runtime.worker_trial import served as served_here
 
     inner = None
     if len(steps) < len(definitions):
         inner = make(hands.on or "threads", hands.slots or width)
     needed = _needed(steps, asks_only=asks_only)
+    own = not hands.bus
+    make_one = _own_buses() if own else _buses_at(hands.bus)
+    served = _named_workers(hands.workers, hands.stock)
+    if own:
+        _add_stock(served, needed, hands.stock)
+        _require_served(served, needed)
+    # Left in the opposite order: a worker's last answer finds its queue, and the queue its bus.
     with ExitStack() as stack:
-        bus = _bus_with_workers(stack, needed, hands, min(width, MOST_WORKERS))
+        bus = make_one("headway run")
+        bus.open()
+        stack.callback(bus.close)
         dispatcher = Dispatcher(bus, f"re.run.{clocks.new_id()}", watches=(names.OUTPUT,))
         stack.callback(dispatcher.close)
         dispatcher.open()
+        for command, (worker_class, config) in served.items():
+            for _ in range(min(width, MOST_WORKERS) if command in needed else 1):
+                theirs = make_one(f"headway run, {command}")
+                theirs.open()
+                serving = served_here(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S)
+                stack.enter_context(serving)
         slots = hands.slots or MOST_STEPS
         yield Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
+
+
+def _own_buses() -> Callable[[str], Bus]:
+    """To a broker in this process, which is nobody else's."""
+    from headway.adapters.memory_broker import MemoryBroker
+    from headway.adapters.memory_bus import MemoryBus
+
+    broker = MemoryBroker("run")
+    return lambda name: MemoryBus(broker)
+
+
+def _buses_at(url: str) -> Callable[[str], Bus]:
+    from headway.adapters.bus_address import parse_bus_url
+    from headway.runtime.buses import make_bus
+
+    address = parse_bus_url(url)
+    return lambda name: make_bus(address, name=name)
 
 
 def _needed(steps: Sequence[StepNode], *, asks_only: bool) -> dict[str, str]:
@@ -73,43 +106,6 @@ def _needed(steps: Sequence[StepNode], *, asks_only: bool) -> dict[str, str]:
             if call is not None:
                 needed.setdefault(call.command, step.name)
     return needed
-
-
-def _bus_with_workers(stack: ExitStack, needed: Mapping[str, str], hands: Hands, width: int) -> Bus:
-    """A bus, open, on which the workers that this process serves are under way."""
-    own = not hands.bus
-    if own:
-        from headway.adapters.memory_broker import MemoryBroker
-        from headway.adapters.memory_bus import MemoryBus
-
-        broker = MemoryBroker("run")
-
-        def make_one(name: str) -> Bus:
-            return MemoryBus(broker)
-    else:
-        from headway.adapters.bus_address import parse_bus_url
-        from headway.runtime.buses import make_bus
-
-        address = parse_bus_url(hands.bus)
-
-        def make_one(name: str) -> Bus:
-            return make_bus(address, name=name)
-
-    bus = make_one("headway run")
-    bus.open()
-    stack.callback(bus.close)
-    from headway.runtime.worker_trial import served as serving
-
-    served = _named_workers(hands.workers, hands.stock)
-    if own:
-        _add_stock(served, needed, hands.stock)
-        _require_served(served, needed)
-    for command, (worker_class, config) in served.items():
-        for _ in range(width if command in needed else 1):
-            theirs = make_one(f"headway run, {command}")
-            theirs.open()
-            stack.enter_context(serving(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S))
-    return bus
 
 
 def _named_workers(targets: Sequence[str], stock: StockWorker) -> dict[str, _Served]:

@@ -45,8 +45,11 @@ class Unwinding:
         for place in range(len(self.executed) - 1, -1, -1):
             entry = self.executed[place]
             if entry.key == key and entry.number == number:
-                storage = outcome.storage or entry.storage
-                self.executed[place] = Executed(key, number, outcome.job or entry.job, storage)
+                if outcome.executed:
+                    storage = outcome.storage or entry.storage
+                    self.executed[place] = Executed(key, number, outcome.job or entry.job, storage)
+                elif (key, number) not in self._inherited:
+                    del self.executed[place]  # a step that no worker took
                 return
 
     def clean_up(self, executor: Executor, record: Record, goes_on: Callable[[int], bool]) -> None:
