@@ -146,7 +146,7 @@ def test_every_field_of_an_event_is_either_free_text_or_ours() -> None:
         "pid", "started", "boot", "ending", "began_us", "phase", "executed", "final", "how",
         "request", "state", "counts", "ignored", "again_in_s", "stream",
     }  # fmt: skip
-    kinds = [*events._KINDS.values(), *events._LIVE, TryEnded]
+    kinds: list[Any] = [*events._KINDS.values(), *events._LIVE, TryEnded]
     fields = {field for kind in kinds for field in kind._fields}
     assert fields - FREE == ours
 

@@ -4,12 +4,15 @@ Values that nobody is to see are taken out here, once for all of them.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from headway.jobs.events import Event, Listener, Live, OutputWritten
 from headway.jobs.redaction import Redaction
 from headway.jobs.states import RunState
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
+
+E = TypeVar("E")
 
 
 class Record:
@@ -30,10 +33,13 @@ class Record:
         """Whether anybody writes or listens."""
         return self.journal is not None or bool(self.listeners)
 
+    def redacted(self, event: E) -> E:
+        """The event as it is told and written."""
+        return event if self._redaction is None else self._redaction.event(event)
+
     def write(self, event: Event, state: RunState | None = None) -> None:
         """Returns when it is committed, and told. Raises: as the journal's ``write``."""
-        if self._redaction is not None:
-            event = self._redaction.event(event)
+        event = self.redacted(event)
         if self.journal is not None:
             self.journal.write(event, state=state)
         for listener in self.listeners:
@@ -41,8 +47,7 @@ class Record:
 
     def tell(self, event: Event | Live) -> None:
         """What only those who look on are told, or what has been written."""
-        if self._redaction is not None:
-            event = self._redaction.event(event)
+        event = self.redacted(event)
         for listener in self.listeners:
             listener(event)
 

@@ -413,8 +413,7 @@ class Runner:
         self._looked = now
         for request in journal.asked():
             answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
-            if self._redaction is not None and event is not None:
-                event = self._redaction.event(event)
+            event = event and self._record.redacted(event)
             # First, so that no Run starts once the answer is there.
             self._stopping = self._stopping or isinstance(event, RunCancelled)
             journal.answer(request.id, answer, *([event] if event else []))
