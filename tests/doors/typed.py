@@ -35,7 +35,7 @@ class Place:
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
         self.environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": os.pathsep.join([str(HEADWAY.parent), os.environ["PATH"]]),
             "HOME": str(directory / "home"),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
