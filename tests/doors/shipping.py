@@ -10,8 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,8 @@ class Machine:
 
         A run that was killed may have started one that comes later than the next run's.
         """
-        serving = self.site.serving()
-        for pid in self.processes():
-            if serving is not None and pid != serving.pid:
-                wait_for_end(pid)
+        while len(pids := self.processes()) > 1 and one_ends(pids):
+            pass
 
     def state(self) -> dict[str, Any]:
         """All that a release leads to, in a form that can be compared."""
@@ -146,16 +144,17 @@ def machine(directory: Path) -> Iterator[Machine]:
         made.site.stop()
 
 
-def wait_for_end(pid: int) -> None:
-    """Until the process has ended, or the deadline is over."""
-    try:
-        watched = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        select.select([watched], [], [], DEADLINE_S)
-    finally:
-        os.close(watched)
+def one_ends(pids: Sequence[int]) -> bool:
+    """Wait until one of the processes has ended; False when none has within the deadline."""
+    with ExitStack() as stack:
+        watched = []
+        for pid in pids:
+            try:
+                watched.append(os.pidfd_open(pid))
+            except ProcessLookupError:
+                return True
+            stack.callback(os.close, watched[-1])
+        return bool(select.select(watched, [], [], DEADLINE_S)[0])
 
 
 def free_port() -> int:
