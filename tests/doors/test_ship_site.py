@@ -204,6 +204,8 @@ def test_one_that_comes_to_serve_too_late_gives_way(here: Machine) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    while late.pid not in here.processes() and late.poll() is None:
+        pass  # its words can be read a moment after it has begun
     assert here.state()["processes"] == 1
     assert here.processes() == serving
     assert "another process serves already" in late.communicate(timeout=DEADLINE_S)[1]
