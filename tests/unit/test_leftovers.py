@@ -81,7 +81,8 @@ def test_a_command_that_has_ended_is_not_left(start: Start) -> None:
 
 @linux
 def test_a_command_that_nobody_noted_is_found_by_its_mark(start: Start) -> None:
-    command = start("setsid sh -c 'echo $$; exec sleep 60' & wait", mark="run1 0 1")
+    # It reads rather than waits for its child: the child may be ended a moment before it is.
+    command = start("setsid sh -c 'echo $$; exec sleep 60' & read -r _", mark="run1 0 1")
     child = said(command)
     end_leftovers("run1", [], never_over)
     assert command.wait(10) == -signal.SIGTERM
