@@ -180,7 +180,9 @@ class Stage:
             "run": clocks.new_id(),
             "watches_phases": True,
             "intends": self._intends,
-            "claimed": lambda key, number, attempt, worker: self.claimed.append((key, worker)),
+            "claimed": lambda key, number, attempt, worker, address: self.claimed.append(
+                (key, worker)
+            ),
             "notifies": self._notifies,
             "wrote": lambda key, number, stream, text: self.lines.append((key, text)),
             "phase_ended": lambda key, number, phase, failure: self.phases.append(
@@ -190,7 +192,9 @@ class Stage:
         shared = SharedStorage(threading.get_ident)
         self.steps.open(Work(definitions, rules, shared, **{**told, **work}))
 
-    def _intends(self, key: int, number: int, outcome: Outcome, attempt: str = "") -> None:
+    def _intends(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+    ) -> None:
         self.intended.append((key, number, attempt))
 
     def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:

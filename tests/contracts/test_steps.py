@@ -598,7 +598,7 @@ class StepsContract:
     # What has to be written first
 
     def test_nothing_is_granted_that_could_not_be_written(self, network: Network) -> None:
-        def claimed(key: int, number: int, attempt: str, worker: str) -> None:
+        def claimed(key: int, number: int, attempt: str, worker: str, address: str) -> None:
             raise Unavailable("the store is away")
 
         begun = []
@@ -622,7 +622,9 @@ class StepsContract:
     def test_nothing_is_sent_that_could_not_be_written(self, network: Network) -> None:
         hand = network.hand()
 
-        def intends(key: int, number: int, outcome: Outcome, attempt: str = "") -> None:
+        def intends(
+            key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+        ) -> None:
             raise Unavailable("the store is away")
 
         on = network.stage(node(), node(check="frob:Is"), work={"intends": intends})

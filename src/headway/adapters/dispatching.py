@@ -6,6 +6,9 @@ unanswered attempts of one run never share a reply queue, so that an answer that
 is still known by its run and queue. A queue rests before the run has it again, and one on which an
 answer is still owed is not used again: a worker may answer twice, or late.
 
+A durable dispatcher's attempts may be adopted by the next one of its name. Each has reply queues
+of its own, so that what is still owed to the one before is not taken for something else.
+
 Threads: messages are taken in the bus's own thread, which calls ``told``; it must not block. A
 thread of its own looks whether the workers that hold attempts are still there.
 """
@@ -46,7 +49,9 @@ PREFETCH = 500  # messages of a queue that may be unsettled at once
 PAST = 1000  # attempts that are over, and may still be heard of
 RESTING = 3  # reply queues that a run used last, and does not use again yet
 KEPT_S = 3600  # how long the broker keeps the reply queues of a dispatcher that has gone
+DURABLE_KEPT_S = 24 * 3600  # and those that the next one of its name is to find
 CLAIMS_KEPT_S = 60  # and its queue for claims: a worker waits for an answer as long as it is there
+WATCH_BYTES = 64 << 20  # of output that nobody has taken yet; beyond, the oldest is dropped
 
 
 class Claimed(NamedTuple):
@@ -55,6 +60,7 @@ class Claimed(NamedTuple):
     worker: str
     grant: Callable[[], bool]  # whether it still can be
     again: bool  # whether it was granted before
+    address: str = ""  # exists for as long as the worker's connection
 
 
 class Lost(NamedTuple):
@@ -138,7 +144,7 @@ class Dispatcher:
         bus: Bus,
         name: str,
         *,
-        durable: bool = False,
+        durable: str = "",
         watches: Sequence[str] = (names.OUTPUT, names.notify_key("#")),
         lost_after_s: float = LOST_AFTER_S,
     ) -> None:
@@ -146,8 +152,9 @@ class Dispatcher:
 
         ``name`` begins the names of its queues, which only it may use. They are kept when the
         connection is lost; ``durable``: and for whoever follows with the same name, even if the
-        broker is killed. ``watches``: the keys of what it listens to besides.
-        ``lost_after_s``: how long a worker that cannot be found is waited for.
+        broker is killed; a word that no other of the name has had. ``watches``: the keys of what
+        it listens to besides. ``lost_after_s``: how long a worker that cannot be found is waited
+        for.
         """
         self.ignored: Counter[str] = Counter()  # what counted for nothing, by reason
         self._bus = bus
@@ -159,7 +166,7 @@ class Dispatcher:
         self._claims = Claims()
         self._holders = Holders(lost_after_s)
         self._granted: dict[str, str] = {}  # attempt to worker, of those that are under way
-        self._was_away = False
+        self._was_away = bool(durable)  # until now: whom the one before granted may be away, too
         self._wanted = threading.Event()  # somebody holds an attempt
         self._closed = threading.Event()
         self._looking: threading.Thread | None = None
@@ -167,6 +174,7 @@ class Dispatcher:
         self._past: OrderedDict[str, _Offer] = OrderedDict()  # of which lines may still come
         self._runs: dict[str, _Run] = {}
         self._queues: list[str] = []  # for replies
+        self._adopted: set[str] = set()  # queues of those before, on which something is owed
         self._consumers: list[Consumer] = []
 
     @property
@@ -182,6 +190,9 @@ class Dispatcher:
             bindings = tuple(Binding(names.EXCHANGE, key) for key in self._watches)
             # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
             watched = Queue(watch, QueueKind.CLASSIC, bindings, durable=False, exclusive=True)
+            if self._durable:
+                arguments = {"x-max-length-bytes": WATCH_BYTES, "x-expires": DURABLE_KEPT_S * 1000}
+                watched = Queue(watch, QueueKind.CLASSIC, bindings, arguments=arguments)
             self._bus.declare(watched)
             self._consume(watch, self._on_watched)
         self._more_replies(0)
@@ -215,16 +226,81 @@ class Dispatcher:
         *,
         deadline_us: int | None = None,
         notifies: bool = False,
+        replies: str = "",
     ) -> Confirmation:
         """Publish a step message; ``told`` is called with the attempt and what is heard of it.
 
         ``notifies``: whether who offers it tells people that it has started, where the worker has
-        not by then. What comes of the publishing is heard too, as far as it is no success.
+        not by then. ``replies``: what ``reserve`` said, if it was asked. What comes of the
+        publishing is heard too, as far as it is no success.
         Raises: WireError for what cannot be sent; Refused and Unavailable when a reply queue
         cannot be had.
         """
+        return self._publish(
+            self._taken_note_of(
+                attempt,
+                run,
+                command,
+                step,
+                told,
+                replies or self.reserve(run),
+                deadline_us=deadline_us,
+                notifies=notifies,
+            )
+        )
+
+    def adopt(
+        self,
+        attempt: str,
+        run: str,
+        command: str,
+        step: StepMessage,
+        told: Callable[[str, Heard], None],
+        *,
+        replies: str,
+        worker: str | None = None,
+        address: str = "",
+        deadline_us: int | None = None,
+        notifies: bool = False,
+    ) -> None:
+        """Take up an attempt that a dispatcher of this name, which has gone, offered, or was
+        about to. ``worker``, ``address``: as it was claimed; None: as far as is known, nobody has.
+
+        Raises: as ``offer``.
+        """
+        self._adopt_queue(replies)
+        offer = self._taken_note_of(
+            attempt,
+            run,
+            command,
+            step,
+            told,
+            replies,
+            deadline_us=deadline_us,
+            notifies=notifies,
+            worker=worker,
+        )
+        offer.is_out = True
+        if worker is not None and address:
+            with self._lock:
+                self._granted[attempt] = worker
+                self._holders.claimed(worker, address)
+            self._wanted.set()
+
+    def _taken_note_of(
+        self,
+        attempt: str,
+        run: str,
+        command: str,
+        step: StepMessage,
+        told: Callable[[str, Heard], None],
+        replies: str,
+        *,
+        deadline_us: int | None,
+        notifies: bool,
+        worker: str | None = None,
+    ) -> _Offer:
         body = step.encode()
-        replies = self._free_replies(run)
         headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue}
         if notifies:
             headers[names.NOTIFIES] = True
@@ -241,9 +317,9 @@ class Dispatcher:
         offer = _Offer(attempt, run, replies, names.worker_key(command), message, told)
         with self._lock:
             self._offers[attempt] = offer
-            self._claims.offer(attempt, run, replies)
+            self._claims.offer(attempt, run, replies, worker)
             self._runs.setdefault(run, _Run()).attempts[attempt] = None
-        return self._publish(offer)
+        return offer
 
     def offer_again(self, attempt: str) -> None:
         """Publish it once more: nobody can tell whether it arrived. Claims tell them apart."""
@@ -337,7 +413,7 @@ class Dispatcher:
             self._ignore(None, offer, "a claim without reply address")
         elif answer.granted and offer is not None:
             grant = partial(self._grant, offer.attempt, claim.worker, message.reply_to)
-            offer.told(offer.attempt, Claimed(claim.worker, grant, again))
+            offer.told(offer.attempt, Claimed(claim.worker, grant, again, message.reply_to))
         else:
             self._bus.publish(Message(answer.encode(), names.JSON), message.reply_to)
             self._ignore(None, offer, f"a claim: {answer.reason}")
@@ -497,8 +573,16 @@ class Dispatcher:
 
     # Queues
 
-    def _free_replies(self, run: str) -> str:
-        """A reply queue on which no answer to the run may come."""
+    @property
+    def is_durable(self) -> bool:
+        """Whether its attempts can be adopted."""
+        return bool(self._durable)
+
+    def reserve(self, run: str) -> str:
+        """A reply queue on which no answer to the run may come; for its next attempt.
+
+        Raises: Refused, Unavailable.
+        """
         while True:
             with self._lock:
                 known = self._runs.setdefault(run, _Run())
@@ -519,7 +603,8 @@ class Dispatcher:
         with self._making:
             if len(self._queues) > count:
                 return
-            name = f"{self._name}.replies.{count + 1}"
+            mine = f"{self._durable}." if self._durable else ""
+            name = f"{self._name}.{mine}replies.{count + 1}"
             self._bus.declare(self._queue(name, KEPT_S))
             self._consume(name, self._on_reply)
             with self._lock:
@@ -528,9 +613,17 @@ class Dispatcher:
     def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
         self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
+    def _adopt_queue(self, name: str) -> None:
+        """Hear of what comes on a queue of one before; it goes by itself when nobody does."""
+        with self._making:
+            if name not in self._adopted:
+                self._bus.declare(self._queue(name, KEPT_S))
+                self._consume(name, self._on_reply)
+                self._adopted.add(name)
+
     def _queue(self, name: str, kept_s: int) -> Queue:
         if self._durable:
-            return Queue(name)
+            return Queue(name, arguments={"x-expires": DURABLE_KEPT_S * 1000})
         return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": kept_s * 1000})
 
 

@@ -3,7 +3,8 @@
 A try of a step goes phase by phase: a message is published, a worker claims the attempt, is
 granted it, answers. The grant of an attempt at the step itself is given once that is written, and
 never if that fails. Nothing here waits for one of them alone, so that any number is under way at
-once.
+once. What is done to the world is handed to ``Work.after``: where many runs are written together,
+it is done once they are.
 
 What ends a phase's attempt, besides its answer:
 
@@ -17,12 +18,12 @@ What ends a phase's attempt, besides its answer:
 import queue
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.adapters.dispatching import (
     PAST,
@@ -51,9 +52,21 @@ STEP_TIMEOUT_S = 3600.0  # for each phase of a step that says nothing of it
 AGAIN_S = 1.0  # before a message that did not arrive, or was given back, is published again
 MOST_STEPS = 1000  # under way at once, of one run
 MOST_LOST = 3  # workers that may go away over one try of a step that is rerun then
+ADOPTED_S = 5.0  # at least, for the answer to an attempt that was offered by somebody before us
 
 # Of one that nobody had when its run was stopped.
 _TAKEN_BACK = Undelivered(Rejected("the run was stopped before a worker took it"))
+
+
+class Adopted(NamedTuple):
+    """An attempt at a step itself that was under way when whoever dispatched it went away."""
+
+    attempt: str
+    replies: str
+    began_us: int
+    worker: str | None = None  # who has it; None: nobody, as far as is written
+    address: str = ""
+    reason: Failure | None = None  # the Check's
 
 
 @dataclass(slots=True)
@@ -74,6 +87,7 @@ class _Trial:
     text: str = ""  # what the worker said in the end
     # Of the attempt under way
     attempt: str = ""
+    replies: str = ""  # the queue on which it is answered, where that was written with it
     is_offered: bool = False
     ends_at: float = 0.0
     again_at: float | None = None  # when to publish the message again
@@ -110,7 +124,11 @@ class Steps:
         slots: int = MOST_STEPS,
         timeout_s: float = STEP_TIMEOUT_S,
         again_s: float = AGAIN_S,
+        adopted: Mapping[tuple[int, int], Adopted] | None = None,
+        woken: Callable[[], object] | None = None,
     ) -> None:
+        """``adopted``: by key and number of the try. ``woken`` is called, in any thread, when
+        there is news for whoever does not wait."""
         self.slots = slots
         self._dispatcher = dispatcher
         self._new_id = new_id
@@ -118,6 +136,8 @@ class Steps:
         self._inner = inner
         self._timeout_s = timeout_s
         self._again_s = again_s
+        self._adopted = dict(adopted or {})
+        self._woken = woken
         self._trials: dict[int, _Trial] = {}
         self._attempts: dict[str, _Trial] = {}
         self._clocks: list[tuple[float, str]] = []  # heap: when to look at an attempt
@@ -159,7 +179,10 @@ class Steps:
             return Outcome(Ending.FAILED, failure=NO_CHECK, final=True)
         phase = Phase.RUN if node.check is None else Phase.CHECK
         trial = self._trials[key] = _Trial(key, number, node, phase, reason=NO_CHECK)
-        if phase is Phase.RUN:
+        adopted = self._adopted.pop((key, number), None)
+        if adopted is not None:
+            self._adopt(trial, adopted)
+        elif phase is Phase.RUN:
             self._enter_run(trial)
         else:
             self._dispatch(trial)
@@ -200,7 +223,7 @@ class Steps:
             self._inner.stop()
         for trial in list(self._trials.values()):
             closes = self._work.rules[trial.key].finally_
-            if not closes and self._dispatcher.withdraw(trial.attempt):
+            if not closes and (not trial.is_offered or self._dispatcher.withdraw(trial.attempt)):
                 self._news.put((trial.attempt, _TAKEN_BACK))
         self.wake()
 
@@ -241,8 +264,11 @@ class Steps:
         """Dispatch the step itself, once that is written."""
         trial.phase, trial.began, trial.attempt = Phase.RUN, False, self._new_id()
         so_far = Outcome(Ending.IN_DOUBT, failure=trial.reason, phase=Phase.RUN, executed=True)
+        if self._dispatcher.is_durable:
+            with suppress(HeadwayError):  # then it cannot be offered either, which is looked after
+                trial.replies = self._dispatcher.reserve(self._run_id)
         try:
-            self._work.intends(trial.key, trial.number, so_far, trial.attempt)
+            self._work.intends(trial.key, trial.number, so_far, trial.attempt, trial.replies)
         except BaseException:
             self._trials.pop(trial.key, None)
             raise
@@ -258,12 +284,42 @@ class Steps:
         trial.claimed_by = None
         self._attempts[trial.attempt] = trial
         heappush(self._clocks, (trial.ends_at, trial.attempt))
-        self._offer(trial)
+        self._work.after(partial(self._offer, trial, trial.attempt))
+
+    def _adopt(self, trial: _Trial, adopted: Adopted) -> None:
+        """Go on with an attempt at the step itself that somebody before us dispatched."""
+        trial.phase, trial.reason = Phase.RUN, adopted.reason
+        trial.attempt, trial.replies = adopted.attempt, adopted.replies
+        trial.claimed_by, trial.began = adopted.worker, adopted.worker is not None
+        trial.is_offered = True
+        timeout_us = round(self._timeout_of(trial) * 1e6)
+        left_s = (adopted.began_us + timeout_us - self._now_us()) / 1e6
+        trial.ends_at = time.monotonic() + max(left_s, ADOPTED_S)
+        self._attempts[trial.attempt] = trial
+        heappush(self._clocks, (trial.ends_at, trial.attempt))
+        node, call = trial.node, trial.call
+        self._dispatcher.adopt(
+            trial.attempt,
+            self._run_id,
+            call.command,
+            call.message(node.host, node.group, self._work.kwargs),
+            self._told,
+            replies=adopted.replies,
+            worker=adopted.worker,
+            address=adopted.address,
+            deadline_us=adopted.began_us + timeout_us,
+            notifies=True,
+        )
+        if adopted.worker is None:
+            # Perhaps it was never published. Who claims attempts begins it once in any case.
+            self._work.after(partial(self._dispatcher.offer_again, trial.attempt))
 
     def _timeout_of(self, trial: _Trial) -> float:
         return self._work.rules[trial.key].timeout_s or self._timeout_s
 
-    def _offer(self, trial: _Trial) -> None:
+    def _offer(self, trial: _Trial, attempt: str) -> None:
+        if self._attempts.get(attempt) is not trial:
+            return  # the run was stopped before it could be sent
         node, call = trial.node, trial.call
         left_s = trial.ends_at - time.monotonic()
         try:
@@ -275,6 +331,7 @@ class Steps:
                 self._told,
                 deadline_us=self._now_us() + round(left_s * 1e6),
                 notifies=True,
+                replies=trial.replies,
             )
             trial.is_offered = True
         except HeadwayError as error:
@@ -298,6 +355,15 @@ class Steps:
         # Who waits for jobs looked for news after they had been started.
         if self._inner is not None and self._inner.running:
             self._inner.wake()
+        if self._woken is not None:
+            self._woken()
+
+    @property
+    def wake_at(self) -> float | None:
+        """When a clock is to be looked at, though nothing was heard; monotonic seconds."""
+        while self._clocks and self._clocked(*self._clocks[0]) is None:
+            heappop(self._clocks)
+        return self._clocks[0][0] if self._clocks else None
 
     # Hearing
 
@@ -320,9 +386,8 @@ class Steps:
 
     def _left_s(self, until: float | None) -> float | None:
         """Until a clock is to be looked at, or the time given."""
-        while self._clocks and self._clocked(*self._clocks[0]) is None:
-            heappop(self._clocks)
-        limits = [self._clocks[0][0]] if self._clocks else []
+        wake_at = self.wake_at
+        limits = [wake_at] if wake_at is not None else []
         if until is not None:
             limits.append(until)
         return max(0.0, min(limits) - time.monotonic()) if limits else None
@@ -348,7 +413,7 @@ class Steps:
             if trial.is_offered:
                 self._dispatcher.offer_again(trial.attempt)
             else:
-                self._offer(trial)
+                self._offer(trial, trial.attempt)
 
     def _take(self, attempt: str, heard: Heard) -> None:
         trial = self._attempts.get(attempt)
@@ -356,10 +421,9 @@ class Steps:
             self._take_late(attempt, heard)
             return
         match heard:
-            case Claimed(worker, grant, _):
-                self._claimed(trial, worker)
-                granted = grant()
-                trial.began = trial.began or (granted and trial.phase is Phase.RUN)
+            case Claimed(worker, grant, _, address):
+                self._claimed(trial, worker, address)
+                self._work.after(partial(self._grant, trial, grant))
             case Lost(worker):
                 self._lost(trial, worker)
             case GivenBack():
@@ -396,11 +460,15 @@ class Steps:
     def _in_vain(self, key: int, number: int, reason: str) -> None:
         self._ended.append(Late(key, number, f"was heard of in vain: {reason}"))
 
-    def _claimed(self, trial: _Trial, worker: str) -> None:
+    def _claimed(self, trial: _Trial, worker: str, address: str = "") -> None:
         """Nobody begins the step itself before it is written who does."""
         if trial.phase is Phase.RUN and trial.claimed_by != worker:
-            self._work.claimed(trial.key, trial.number, trial.attempt, worker)
+            self._work.claimed(trial.key, trial.number, trial.attempt, worker, address)
         trial.claimed_by = worker
+
+    def _grant(self, trial: _Trial, grant: Callable[[], bool]) -> None:
+        granted = grant()
+        trial.began = trial.began or (granted and trial.phase is Phase.RUN)
 
     def _undelivered(self, trial: _Trial, error: HeadwayError) -> None:
         if self._dispatcher.is_taken(trial.attempt):
@@ -439,9 +507,11 @@ class Steps:
             trial.notices.update(answer.notices)
             if not trial.started:  # a first answer that is the last counts as both
                 self._notify(trial, "started", "")
+            if trial.claimed_by is None and not response.is_final:
+                self._claimed(trial, answer.worker)  # who claims nothing says so in this way
         trial.started = True
         if not response.is_final:
-            answer.settle()
+            self._work.after(answer.settle)
             return
         trial.answered = answer
         flaw = trial.call.flaw(response)
@@ -519,12 +589,12 @@ class Steps:
         if trial.answered is not None:
             self._to_settle.append(trial.answered)
             trial.answered = None
-        trial.attempt, trial.again_at = "", None
+        trial.attempt, trial.replies, trial.again_at = "", "", None
 
     def _settle_handed_out(self) -> None:
-        """What was handed out before has been written."""
+        """What was handed out before has been written down."""
         for answered in self._handed_out:
-            answered.settle()
+            self._work.after(answered.settle)
         self._handed_out.clear()
 
     def _carried_out(self, trial: _Trial) -> Outcome:
@@ -591,9 +661,13 @@ class Steps:
                     phase=notice,
                     target=list(targets),
                 )
-                sent = self._dispatcher.tell(transport, notification, self._run_id, trial.attempt)
-                sent.then(partial(self._told_of_notice, trial.attempt, transport))
+                self._work.after(partial(self._send, trial.attempt, transport, notification))
                 self._say(trial, "notice", f"{transport} to {', '.join(targets)}: {message}")
+
+    def _send(self, attempt: str, transport: str, notification: Notification) -> None:
+        with suppress(HeadwayError):
+            sent = self._dispatcher.tell(transport, notification, self._run_id, attempt)
+            sent.then(partial(self._told_of_notice, attempt, transport))
 
     def _told_of_notice(self, attempt: str, transport: str, sent: Confirmation) -> None:
         if sent.error is not None:

@@ -64,6 +64,7 @@ class RunIntended(NamedTuple):
     shared: Changes | None = None  # what Check did to global_storage
     storage: Changes | None = None  # the job's own storage, whole
     attempt: str = ""  # of a step: what its message is called, and all that is heard of it
+    replies: str = ""  # the queue on which it is answered, if that outlives its process
 
 
 class StepClaimed(NamedTuple):
@@ -73,7 +74,8 @@ class StepClaimed(NamedTuple):
     key: int
     number: int
     attempt: str
-    worker: str
+    worker: str  # "" for one that does not name itself
+    address: str = ""  # exists for as long as the worker's connection; "" if none was given
 
 
 class NoticeIntended(NamedTuple):

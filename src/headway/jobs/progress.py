@@ -107,7 +107,7 @@ class Progress:
                 self.last_line[key] = text
             case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended():
                 self._went_on(event)
-            case StepClaimed(_, key, _, _, worker):
+            case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
             case NoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass

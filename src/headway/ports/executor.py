@@ -26,9 +26,12 @@ class Late(NamedTuple):
 
 
 class Intends(Protocol):
-    """Told before a Run: what was so far, and as which attempt a step is dispatched."""
+    """Told before a Run: what was so far, and as which attempt a step is dispatched, and on which
+    queue it is to be answered, where that is worth knowing after a restart."""
 
-    def __call__(self, key: int, number: int, outcome: Outcome, attempt: str = "", /) -> None: ...
+    def __call__(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = "", /
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -48,14 +51,19 @@ class Work:
     watches_phases: bool = False
     is_written: bool = False  # whether all that was told of the run is; said in the end
     run: str = ""  # the run's id, which its commands carry in their environment; "" if not recorded
-    # Run is about to start; returns once that is committed.
-    intends: Intends = lambda key, number, outcome, attempt="": None
-    # A worker is about to be granted an attempt at a step: (key, number, attempt, worker);
-    # returns once that is committed.
-    claimed: Callable[[int, int, str, str], None] = lambda key, number, attempt, worker: None
+    # Run is about to start. Returns once that is committed; a step's, once that is written down.
+    intends: Intends = lambda key, number, outcome, attempt="", replies="": None
+    # A worker is about to be granted an attempt at a step: (key, number, attempt, worker, its
+    # address). Returns once that is written down.
+    claimed: Callable[[int, int, str, str, str], None] = (
+        lambda key, number, attempt, worker, address: None
+    )
     # People are about to be told of a step: (key, number, notice, transport); whether they were
-    # not before. Returns once that is committed.
+    # not before. Returns once that is written down.
     notifies: Callable[[int, int, str, str], bool] = lambda key, number, notice, transport: True
+    # Have it done once all that was written down is committed: at once, where it is already. What
+    # steps do to the world goes through here, so that a core can commit many runs together.
+    after: Callable[[Callable[[], object]], object] = lambda effect: effect()
     # A text that leaves the run by another way than those below, without what nobody is to see.
     redacted: Callable[[str], str] = lambda text: text
     phase_ended: Callable[[int, int, Phase, Failure | None], None] = (

@@ -107,6 +107,10 @@ class Journal:
             self._rows += map(encode, events)
             self._commit(answers=[(request, answer)])
 
+    def after(self, effect: Callable[[], object]) -> None:
+        """Do it once what was written is committed: now, here."""
+        effect()
+
     def wrote(self, key: int, number: int, stream: str, text: str) -> None:
         """A job wrote a line."""
         self._output.add(key, number, stream, text)

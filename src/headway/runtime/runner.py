@@ -33,6 +33,7 @@ from headway.jobs.schedule import Ignored, Schedule
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Late, Work
+from headway.ports.store import Request
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
@@ -146,6 +147,7 @@ class Runner:
             intends=self._intends,
             claimed=self._claimed,
             notifies=self._notifies,
+            after=(lambda effect: effect()) if journal is None else journal.after,
             redacted=(lambda text: text) if redaction is None else redaction.text,
             phase_ended=self._phase_ended,
             wrote=self._record.wrote,
@@ -191,6 +193,30 @@ class Runner:
         finally:
             executor.close()
 
+    def advance(self) -> RunState | None:
+        """Do all that can be done without waiting; where the run stands, once it is over.
+
+        For whoever drives many runs in one thread, with an executor that does not block and is
+        open. What is done to the world waits for the journal's commit (``Journal.after``).
+        Raises: as ``run``.
+        """
+        if not self._drive_on(patient=False):
+            return None
+        return self._finish(self._state())
+
+    def open(self) -> None:
+        """Make the executor ready, for ``advance``."""
+        self._executor.open(self._work)
+
+    def close(self) -> None:
+        """Let the executor go."""
+        self._executor.close()
+
+    @property
+    def wake_at(self) -> float | None:
+        """When the schedule wants to be asked again, though nothing was heard; monotonic."""
+        return self.schedule.wake_at
+
     def unwind_now(self) -> None:
         """Run the Cleanups that are due and nothing else."""
         self._executor.open(self._work)
@@ -213,15 +239,16 @@ class Runner:
         if self.plan.closings and self._act:
             self._drive_on(closing=True)
 
-    def _drive_on(self, *, closing: bool = False) -> None:
+    def _drive_on(self, *, closing: bool = False, patient: bool = True) -> bool:
         while True:
             try:
-                return self._drive(closing=closing)
+                return self._drive(closing=closing, patient=patient)
             except CutShort as short:
                 self._cut_short(short)
 
-    def _drive(self, *, closing: bool) -> None:
-        """``closing``: until nothing more is put away, whatever else goes on."""
+    def _drive(self, *, closing: bool, patient: bool) -> bool:
+        """Whether it is over, or all that closes is. ``closing``: until nothing more is put away,
+        whatever else goes on. ``patient``: or else until it would have to wait."""
         schedule, executor, journal = self.schedule, self._executor, self._journal
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
@@ -230,8 +257,7 @@ class Runner:
         told = watched or journal is not None
         if self._stopping:
             schedule.cancel()
-        if self._owed:
-            self._bring_back()
+        self._bring_back()
         while True:
             now = clock()
             at_us = now_us() if told else 0
@@ -254,17 +280,31 @@ class Runner:
                     ended(key, number, outcome, now, at_us)
                     if self._answered:
                         self._apply()
-            if schedule.is_over or (closing and not self._is_closing()):
-                return
-            self._hear(executor.wait(self._wait_s(now)))
-            if journal is not None and not executor.blocks:
-                self.tick()
+            if self._is_through(closing=closing):
+                return True
+            if patient:
+                self._has_heard(self._wait_s(now))
+                self._keep_up()
+            elif not self._has_heard(0.0):
+                return False
             if self._answered:
                 self._apply()
 
-    def _is_closing(self) -> bool:
+    def _keep_up(self) -> None:
+        if self._journal is not None and not self._executor.blocks:
+            self.tick()
+
+    def _has_heard(self, timeout_s: float | None) -> bool:
+        """Take what has ended, or ends within that time; whether there is anything to go on."""
+        news = self._executor.wait(timeout_s)
+        self._hear(news)
+        return bool(news) or bool(self._answered)
+
+    def _is_through(self, *, closing: bool) -> bool:
+        if self.schedule.is_over or not closing:
+            return self.schedule.is_over
         under_way = (JobState.RUNNING, JobState.WAITING)
-        return any(self.schedule.states[key] in under_way for key in self.plan.closings)
+        return not any(self.schedule.states[key] in under_way for key in self.plan.closings)
 
     def _hear(self, news: Iterable[Ended | Late]) -> None:
         for one in news:
@@ -361,7 +401,9 @@ class Runner:
 
     # What the executor tells while a try goes on
 
-    def _intends(self, key: int, number: int, outcome: Outcome, attempt: str = "") -> None:
+    def _intends(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+    ) -> None:
         if self._stopping and key not in self.plan.closings:
             raise CutShort(key, number)
         failure = outcome.failure and outcome.failure._replace(exception=None)
@@ -369,14 +411,14 @@ class Runner:
             # A slip in the code says nothing about the world: Run must not act on it.
             raise BrokenJob(key, number, failure)
         event = RunIntended(
-            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt
+            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt, replies
         )
         self._record.write(event)
         if self.plan.rules[key].has_cleanup:
             self.unwinding.entered(key, number, outcome)
 
-    def _claimed(self, key: int, number: int, attempt: str, worker: str) -> None:
-        self._record.write(StepClaimed(clocks.now_us(), key, number, attempt, worker))
+    def _claimed(self, key: int, number: int, attempt: str, worker: str, address: str) -> None:
+        self._record.write(StepClaimed(clocks.now_us(), key, number, attempt, worker, address))
 
     def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:
         told = (key, number, notice, transport)
@@ -412,17 +454,23 @@ class Runner:
             return
         self._looked = now
         for request in journal.asked():
-            answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
-            event = event and self._record.redacted(event)
-            # First, so that no Run starts once the answer is there.
-            self._stopping = self._stopping or isinstance(event, RunCancelled)
-            journal.answer(request.id, answer, *([event] if event else []))
-            if event is not None:
-                self._record.tell(event)
-                self._answered.append(event)
-                if isinstance(event, RunCancelled):
-                    self._stop()
-                self._executor.wake()
+            self.asked(request)
+
+    def asked(self, request: Request) -> None:
+        """Answer a request, and do what it wants. Any thread."""
+        journal = self._journal
+        assert journal is not None
+        answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
+        event = event and self._record.redacted(event)
+        # First, so that no Run starts once the answer is there.
+        self._stopping = self._stopping or isinstance(event, RunCancelled)
+        journal.answer(request.id, answer, *([event] if event else []))
+        if event is not None:
+            self._record.tell(event)
+            self._answered.append(event)
+            if isinstance(event, RunCancelled):
+                self._stop()
+            self._executor.wake()
 
     def _in_doubt(self, key: int) -> bool:
         answered = any(isinstance(e, Settled) and e.key == key for e in self._answered)

@@ -205,7 +205,7 @@ def _show(news: "Heard") -> None:
     from headway.adapters import dispatching as heard
 
     match news:
-        case heard.Claimed(worker, _, again):
+        case heard.Claimed(worker, _, again, _):
             if not again:
                 click.echo(faint(f"granted to {printable(worker)}"))
         case heard.GivenBack() | heard.Lost() | heard.Undelivered():
