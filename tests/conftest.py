@@ -9,7 +9,12 @@ import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite(
-    "headway.testing.stores", "headway.testing.playbooks", "headway.testing.buses"
+    "headway.testing.stores",
+    "headway.testing.cores",
+    "headway.testing.leases",
+    "headway.testing.playbooks",
+    "headway.testing.tokens",
+    "headway.testing.buses",
 )
 
 pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]

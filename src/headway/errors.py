@@ -33,5 +33,13 @@ class Conflict(HeadwayError):
     """Somebody else was first: look at what they hold, then decide."""
 
 
+class Lost(Conflict):
+    """A run is no longer ours to write to; ``run`` says which."""
+
+    def __init__(self, text: str, run: str = "") -> None:
+        super().__init__(text)
+        self.run = run
+
+
 class Refused(HeadwayError):
     """Not allowed."""

@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headway.adapters import database as databases
+from headway.adapters import statements
 from headway.adapters.database import Database
 from headway.adapters.opening import open_store
 from headway.adapters.postgres import PostgresDatabase
 from headway.adapters.sqlite import SqliteDatabase
-from headway.errors import Conflict, Refused, Rejected
+from headway.adapters.statements import NUMBERING_REQUESTS, NUMBERING_TICKETS
+from headway.errors import Conflict, Refused, Rejected, Unavailable
 from headway.jobs.events import Row
 from headway.jobs.states import RunState
-from headway.ports.store import Line
+from headway.ports.leases import CORE
 from headway.testing.playbooks import BLOG, SHOP, typed
 from headway.testing.stores import EVER, HOSTILE, RUN, launch, owner, passed, rows_of, run_id
+from headway.testing.tokens import token
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -47,6 +50,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def open_database(url: str) -> Database:
     return PostgresDatabase(url) if "://" in url else SqliteDatabase(Path(url))
+
+
+def kind_of(url: str) -> str:
+    return "postgres" if "://" in url else "sqlite"
 
 
 @pytest.fixture
@@ -214,6 +221,121 @@ def test_an_editor_that_came_too_late_is_told_who_was_first(url: str) -> None:
             store.edit_playbook(BLOG, 1, "Bring out", typed(), "me", 9)
 
 
+# Cores, locks, tokens
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE locks SET tag = 'b'",
+        "UPDATE locks SET run = 2 WHERE ticket = 1",
+        "INSERT INTO locks (tag, run, at_us) VALUES ('a', 1, 1)",
+        "INSERT INTO locks (tag, run, at_us) VALUES ('a', 99, 1)",
+        "DELETE FROM runs WHERE no = 2",
+        "UPDATE runs SET idempotency_key = 'key' WHERE no = 1",
+        "DELETE FROM leases",
+        "UPDATE leases SET epoch = 1",
+        "UPDATE leases SET name = 'other'",
+        "DELETE FROM tokens WHERE id = 'old'",
+        "UPDATE tokens SET groups = '[\"*\"]' WHERE id = 'new'",
+        "UPDATE tokens SET digest = 'x' WHERE id = 'new'",
+        "UPDATE tokens SET expires_us = NULL WHERE id = 'new'",
+        "UPDATE tokens SET revoked_us = NULL WHERE id = 'old'",
+    ],
+)
+def test_what_others_rely_on_cannot_be_changed_by_any_statement(url: str, statement: str) -> None:
+    with closing(open_store(url)) as store, closing(open_database(url)) as database:
+        store.begin(RUN, launch(locks=["a"]), "{}", 3, owner(), 1)
+        store.enqueue(run_id(2), launch(locks=["a"]), "{}", 3, 1, key="key")
+        for _ in range(2):
+            store.lease(CORE, owner(), 60.0)
+        for id in ("old", "new"):
+            store.add_token(token(id))
+        store.revoke_token("old", 9)
+        before = (store.locks(), store.tokens())
+        with pytest.raises(Conflict), database.transaction():
+            database.change(statement)
+        lease = store.lease_of(CORE)
+        assert lease is not None
+        assert lease.epoch == 2
+        assert (store.locks(), store.tokens()) == before
+        assert store.find(run_id(2)).state is RunState.QUEUED
+
+
+@pytest.mark.services
+def test_leases_and_tokens_cannot_be_emptied_at_once(postgres: "Postgres") -> None:
+    with closing(open_store(postgres.url)) as store, closing(open_database(postgres.url)) as other:
+        store.lease(CORE, owner(), 60.0)
+        store.add_token(token())
+        for table in ("leases", "tokens"):
+            with pytest.raises(Conflict):
+                other.change(f"TRUNCATE {table}")
+        assert store.tokens() == [token()]
+
+
+@pytest.mark.services
+def test_tickets_and_requests_are_numbered_one_transaction_after_the_other(
+    postgres: "Postgres",
+) -> None:
+    """Else who comes second could be seen first."""
+    with closing(open_store(postgres.url)) as store, closing(open_database(postgres.url)) as other:
+        epoch = store.begin(RUN, launch(), "{}", 3, owner(), 1)
+        store.append(RUN, epoch, 1, 2, [], state=RunState.FAILED)
+        store._database.change("SET lock_timeout = '1ms'")
+        with other.transaction():
+            other.alone(NUMBERING_TICKETS)
+            store.enqueue(run_id(2), launch(), "{}", 1, 1)
+            with pytest.raises(Unavailable):
+                store.enqueue(run_id(3), launch(locks=["a"]), "{}", 1, 1)
+            with pytest.raises(Unavailable):
+                store.begin(run_id(3), launch(locks=["a"]), "{}", 1, owner(), 1)
+            number = store.ask(RUN, "cancel", {}, "me", 1)
+        with other.transaction():
+            other.alone(NUMBERING_REQUESTS)
+            store.enqueue(run_id(3), launch(locks=["a"]), "{}", 1, 1)
+            with pytest.raises(Unavailable):
+                store.ask(RUN, "cancel", {}, "me", 1)
+        assert [request.id for request in store.asked(RUN)] == [number]
+
+
+def test_a_run_of_a_core_was_seen_when_the_lease_of_its_owner_was(url: str) -> None:
+    with closing(open_store(url)) as store, closing(open_database(url)) as database:
+        store.enqueue(RUN, launch(), "{}", 3, 1)
+        store.take(RUN, 0, owner())
+        store.begin(run_id(2), launch(), "{}", 3, owner(), 2)
+        store.lease(CORE, owner(), 60.0)
+
+        def seen(id: str, runs_s: int, lease_s: int) -> int:
+            for table, seconds in (("runs", runs_s), ("leases", lease_s)):
+                database.change(f"UPDATE {table} SET seen_us = {{now}} - {seconds * 1_000_000}")
+            listed = next(record for record in store.runs() if record.id == id)
+            found = round(store.find(id).seen_s, -2)
+            assert round(listed.seen_s, -2) == found
+            return int(found)
+
+        assert seen(RUN, 1_000, 0) == 0
+        assert seen(RUN, 0, 1_000) == 1_000
+        assert seen(run_id(2), 1_000, 0) == 1_000
+        store.lease(CORE, owner(2), 0.0)
+        assert seen(RUN, 1_000, 0) == 1_000
+
+
+def test_what_a_core_asks_for_again_and_again_is_found_by_an_index(url: str) -> None:
+    with closing(open_store(url)), closing(open_database(url)) as database:
+        if kind_of(url) == "postgres":
+            explain = "EXPLAIN"
+            database.change("SET enable_seqscan = off")
+        else:
+            explain = "EXPLAIN QUERY PLAN"
+        for statement, parameters, index in (
+            (statements.UNOWNED_CORE_RUNS, {}, "runs_of_core"),
+            (statements.OPEN_REQUESTS, {"after": 5}, "requests_unanswered"),
+        ):
+            plan = str(database.query(f"{explain} {statement}", **parameters))
+            assert index in plan
+            assert "SCAN runs" not in plan
+
+
 # The schema
 
 
@@ -332,44 +454,71 @@ def test_a_process_killed_in_a_migration_leaves_the_store_as_it_was(
         assert store.upgrade() == NEWEST
 
 
-def kind_of(url: str) -> str:
-    return "postgres" if "://" in url else "sqlite"
-
-
-def downgraded(directory: Path) -> Path:
-    """Migrations as the Headway before playbooks had them."""
+def downgraded(directory: Path, number: int) -> Path:
+    """Migrations as the Headway that knew schema NUMBER had them."""
     directory.mkdir()
-    for path in databases.MIGRATIONS.glob("0001.*.sql"):
-        (directory / path.name).write_text(path.read_text())
+    for path in databases.MIGRATIONS.glob("*.sql"):
+        if int(path.name.split(".")[0]) <= number:
+            (directory / path.name).write_text(path.read_text())
     return directory
 
 
-def test_a_store_from_before_playbooks_is_upgraded_with_its_runs(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# A run as schemas 1 and 2 had it, of process 1, with an event, a line of output and a request.
+_OLD_LAUNCH = {
+    name: value
+    for name, value in launch()._asdict().items()
+    if name not in ("group", "locks", "surroundings", "source")
+}
+OLD_RUN = (
+    "INSERT INTO runs (id, state, launch, plan, jobs, began_us, host, pid, started, boot, epoch,"
+    f" lap, seen_us) VALUES ('{RUN}', 'running', '{json.dumps(_OLD_LAUNCH)}', '{{}}', 3, 1, 'here',"
+    " 1, 'when it started', 'a boot', 1, 1, 1)",
+    "INSERT INTO events (run, seq, at_us, kind, lap) VALUES (1, 1, 1, 'run-began', 1)",
+    "INSERT INTO events (run, seq, at_us, kind, job, try, lap)"
+    " VALUES (1, 2, 1000001, 'passed', 1, 1, 1)",
+    "INSERT INTO output (run, job, try, at_us, stream, text) VALUES (1, 1, 1, 1, 'out', 'a line')",
+    "INSERT INTO requests (run, verb, args, who, at_us) VALUES (1, 'cancel', '{}', 'me', 1)",
+)
+
+
+@pytest.mark.parametrize("number", range(1, NEWEST))
+def test_a_store_of_an_older_schema_is_upgraded_with_all_that_it_holds(
+    url: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = downgraded(tmp_path / "older")
+    older = downgraded(tmp_path / "older", number)
     with monkeypatch.context() as before:
         before.setattr(databases, "MIGRATIONS", older)
-        before.setattr(f"headway.adapters.{kind_of(url)}.OLDEST_READER", 1)
-        with closing(open_store(url)) as store:
-            store.begin(RUN, launch(), "{}", 3, owner(), 1)
-            store.append(RUN, 1, 1, 2, [passed(1)], lines=[Line(1, 1, 1, "out", "a line")])
-            store.ask(RUN, "cancel", {}, "me", 1)
-            assert store.version() == 1
+        before.setattr(f"headway.adapters.{kind_of(url)}.OLDEST_READER", number)
+        with closing(open_store(url)) as store, closing(open_database(url)) as database:
+            assert store.version() == number
+            with database.transaction():
+                for statement in OLD_RUN:
+                    database.change(statement)
+            if number > 1:
+                store.add_playbook(BLOG, "blog", "Bring out", typed(), "me", 5)
     with pytest.raises(
-        Rejected, match=r"has schema 1, this Headway needs \d: .*headway db upgrade"
+        Rejected, match=rf"has schema {number}, this Headway needs \d: .*headway db upgrade"
     ):
         open_store(url)
     with closing(open_store(url, check_version=False)) as store:
-        assert store.upgrade() == 1
+        assert store.upgrade() == number
     with closing(open_store(url)) as store:
+        record = store.find(RUN)
+        expected = launch(group="", locks=(), surroundings={}, source="")
+        assert (record.launch, record.owner, record.core) == (expected, owner(), False)
+        assert [one.id for one in store.runs(groups=[""])] == [RUN]
         assert rows_of(store, RUN) == [passed(1)]
         assert [line.text for line in store.output(RUN)] == ["a line"]
-        store.append(RUN, 1, 1, 3, [passed(2)], answers=[(store.asked(RUN)[0].id, "done")])
-        store.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
-        assert store.find_playbook("shop/Bring out").version == 1
+        answers = [(store.asked(RUN)[0].id, "done")]
+        store.append(RUN, 1, 1, 3, [passed(2)], state=RunState.FAILED, answers=answers)
+        assert store.take(RUN, 1, owner(2), next_lap=True) == 2
+        assert [one.id for one in store.playbooks()] == ([BLOG] if number > 1 else [])
+        store.enqueue(run_id(2), launch(locks=["a"]), "{}", 1, 1, key="key")
+        assert [record.id for record in store.core_runs(unowned=True)] == [run_id(2)]
     monkeypatch.setattr(databases, "MIGRATIONS", older)
-    with pytest.raises(Rejected, match=r"newer Headway \(schema \d, this one knows 1\): upgrade"):
+    with pytest.raises(
+        Rejected, match=rf"newer Headway \(schema \d, this one knows {number}\): upgrade"
+    ):
         open_store(url)
 
 
@@ -516,12 +665,13 @@ def test_what_a_prune_that_died_left_over_the_next_one_forgets(url: str) -> None
     with closing(open_store(url)) as store, closing(open_database(url)) as database:
         store.begin(RUN, launch(), "{}", 3, owner(), 1)
         store.append(RUN, 1, 1, 2, [passed(1)], state=RunState.FAILED)
+        database.change("INSERT INTO locks (tag, run, at_us) VALUES ('a', 1, 1)")
         database.change("UPDATE runs SET state = 'pruned'")
         assert store.runs() == []
         with pytest.raises(Conflict):
             store.take(RUN, 1, owner())
         assert store.prune(0, 100) == 0
-        for table in ("runs", "events", "output", "requests"):
+        for table in ("runs", "events", "output", "requests", "locks"):
             assert database.query(f"SELECT count(*) FROM {table}") == [(0,)]
 
 

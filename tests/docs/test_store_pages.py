@@ -17,7 +17,10 @@ STORE = (REPOSITORY / "docs/reference/store.md").read_text("utf-8")
 POSTGRESQL = (REPOSITORY / "docs/how-to/postgresql.md").read_text("utf-8")
 
 
-TABLES = ("runs", "events", "output", "requests", "playbooks", "playbook_versions")
+TABLES = (
+    *("runs", "events", "output", "requests", "playbooks", "playbook_versions"),
+    *("locks", "leases", "tokens"),
+)
 
 
 def row(page: str, beginning: str) -> str:

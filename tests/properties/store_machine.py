@@ -7,11 +7,13 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, Lost
 from headway.jobs.events import Row
 from headway.jobs.states import RunState
+from headway.ports.leases import CORE, LeaseRecord
 from headway.ports.playbooks import PlaybookText
-from headway.ports.store import Line, Owner, RunRecord, Store
+from headway.ports.store import Line, Owner, RunRecord, Store, Write
+from headway.ports.tokens import Token
 from headway.testing.memory import MemoryStore
 from headway.testing.stores import EVER, launch
 
@@ -44,6 +46,25 @@ ANSWERS = st.lists(st.tuples(st.integers(1, 5), TEXT), max_size=2)
 NAMES = st.sampled_from(["", "a", "a/a", "A", "\0", "ä"])
 TYPED = st.builds(PlaybookText, TEXT, st.sampled_from(["YAML", "JSON"]), SMALL)
 OWNERS = st.builds(Owner, TEXT, SMALL, TEXT, TEXT)
+# Few enough to meet again: the holders of leases, and who takes up what a core left.
+CORES = st.builds(
+    Owner, st.sampled_from(["a", "\0"]), st.integers(0, 1), st.just("s"), st.just("b")
+)
+TAGS = st.lists(st.sampled_from(["a", "b", "\0", "\\x00"]), max_size=3)
+GROUPS = st.sampled_from(["", "a", "\0"])
+KEYS = st.none() | st.sampled_from(["a", "A", "\0"])
+TOKENS = st.builds(
+    Token,
+    st.sampled_from(["a", "b"]),
+    TEXT,
+    st.sampled_from(["x", "y", "\0"]),
+    st.lists(TEXT, max_size=2).map(tuple),
+    st.lists(TEXT, max_size=2).map(tuple),
+    TEXT,
+    SMALL,
+    st.none() | SMALL,
+    st.none() | SMALL,
+)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -61,6 +82,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.epochs: dict[str, int] = {}
         self.seqs: dict[str, int] = {}
         self.versions: dict[str, int] = {}  # of playbooks
+        self.lease_epoch = 1
 
     def teardown(self) -> None:
         self.real.close()
@@ -76,16 +98,32 @@ class StoreMachine(RuleBasedStateMachine):
         assert real == model
         return real
 
-    @rule(id=IDS, owner=OWNERS, text=TEXT)
-    def begin(self, id: str, owner: Owner, text: str) -> None:
+    @rule(id=IDS, owner=OWNERS, text=TEXT, locks=TAGS, group=GROUPS)
+    def begin(self, id: str, owner: Owner, text: str, locks: list[str], group: str) -> None:
         self.next_us += 1
         at_us = self.next_us
-        given, plan = launch(target=text), json.dumps(text)
+        given, plan = launch(target=text, locks=locks, group=group), json.dumps(text)
         epoch = self.both(lambda store: store.begin(id, given, plan, 3, owner, at_us))
         if isinstance(epoch, int):
             self.epochs[id], self.seqs[id] = epoch, 2
 
-    @rule(id=IDS, off=st.sampled_from([0, 0, 0, 1, -1]), owner=OWNERS, next_lap=st.booleans())
+    @rule(id=IDS, locks=TAGS, group=GROUPS, key=KEYS)
+    def enqueue(self, id: str, locks: list[str], group: str, key: str | None) -> None:
+        self.next_us += 1
+        at_us, given = self.next_us, launch(locks=locks, group=group)
+        there = self.epochs.get(id)
+        stored = self.both(lambda store: store.enqueue(id, given, "{}", 3, at_us, key=key))
+        if stored == id and (there is None or self.model.find(id).epoch == 0):
+            self.epochs[id], self.seqs[id] = 0, 2
+
+    @rule(id=IDS, off=st.sampled_from([0, 0, 0, 1]))
+    def release(self, id: str, off: int) -> None:
+        epoch = self.epochs.get(id, 1) + off
+        self.both(lambda store: store.release(id, epoch))
+
+    @rule(
+        id=IDS, off=st.sampled_from([0, 0, 0, 1, -1]), owner=OWNERS | CORES, next_lap=st.booleans()
+    )
     def take(self, id: str, off: int, owner: Owner, next_lap: bool) -> None:
         epoch = self.epochs.get(id, 1) + off
         taken = self.both(lambda store: store.take(id, epoch, owner, next_lap=next_lap))
@@ -114,24 +152,57 @@ class StoreMachine(RuleBasedStateMachine):
         answers: list[tuple[int, str]],
     ) -> None:
         epoch, seq = self.epochs.get(id, 1) + off, self.seqs.get(id, 2) - back
-        known = [(number, text) for number, text in answers if number <= len(self.requests)]
 
         def write(store: Store) -> None:
-            to = dict(enumerate(self.requests.items(), 1))
-            which = 0 if store is self.real else 1
-            store.append(
-                id,
-                epoch,
-                lap,
-                seq,
-                rows,
-                state=state,
-                lines=lines,
-                answers=[(to[number][which], text) for number, text in known],
-            )
+            to = self.numbered(store, answers)
+            store.append(id, epoch, lap, seq, rows, state=state, lines=lines, answers=to)
 
         if self.both(write) is None:
             self.seqs[id] = max(self.seqs.get(id, 2), seq + len(rows))
+
+    @rule(
+        ids=st.lists(IDS, max_size=4),
+        off=st.sampled_from([0, 0, 0, 0, -1]),
+        rows=ROWS,
+        state=STATES,
+        lines=LINES,
+        answers=ANSWERS,
+    )
+    def append_all(
+        self,
+        ids: list[str],
+        off: int,
+        rows: list[Row],
+        state: RunState | None,
+        lines: list[Line],
+        answers: list[tuple[int, str]],
+    ) -> None:
+        """To the last of the runs alone come state, lines, answers and a wrong epoch."""
+        refused: list[str] = []
+
+        def write(store: Store) -> None:
+            to = self.numbered(store, answers)
+            writes = [
+                Write(id, self.epochs.get(id, 1), 1, self.seqs.get(id, 2), rows) for id in ids
+            ]
+            if writes:
+                last = writes[-1]._replace(state=state, lines=lines, answers=to)
+                writes[-1] = last._replace(epoch=last.epoch + off)
+            try:
+                store.append_all(writes)
+            except Lost as error:
+                refused.append(error.run)
+                raise
+
+        if self.both(write) is None:
+            for id in ids:
+                self.seqs[id] = self.seqs.get(id, 2) + len(rows)
+        assert len(set(refused)) <= 1
+
+    def numbered(self, store: Store, answers: list[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Answers by the numbers that requests have in a store."""
+        to, which = list(self.requests.items()), 0 if store is self.real else 1
+        return [(to[number - 1][which], text) for number, text in answers if number <= len(to)]
 
     @rule(id=IDS, lines=LINES)
     def add_output(self, id: str, lines: list[Line]) -> None:
@@ -154,6 +225,47 @@ class StoreMachine(RuleBasedStateMachine):
     def asked(self, id: str) -> None:
         self.both(lambda store: [request[1:] for request in store.asked(id)])
 
+    @rule(skip=SMALL)
+    def open_requests(self, skip: int) -> None:
+        def read(store: Store) -> list[Any]:
+            first = store.open_requests()[:skip]
+            after = first[-1].id if first else 0
+            return [request[1:] for request in store.open_requests(after)]
+
+        self.both(read)
+
+    @rule(unowned=st.booleans())
+    def core_runs(self, unowned: bool) -> None:
+        self.both(lambda store: [told(run) for run in store.core_runs(unowned=unowned)])
+
+    @rule(id=IDS)
+    def ahead_of(self, id: str) -> None:
+        self.both(lambda store: [lock[:2] for lock in store.ahead_of(id)])
+
+    @rule(holder=CORES, over=st.booleans())
+    def lease(self, holder: Owner, over: bool) -> None:
+        epoch = self.both(lambda store: store.lease(CORE, holder, 0.0 if over else 3600.0))
+        if isinstance(epoch, int):
+            self.lease_epoch = epoch
+
+    @rule(off=st.sampled_from([0, 0, 1, -1]), gives_up=st.booleans())
+    def renew(self, off: int, gives_up: bool) -> None:
+        epoch = self.lease_epoch + off
+        if gives_up:
+            self.both(lambda store: store.leave(CORE, epoch))
+        else:
+            self.both(lambda store: store.renew(CORE, epoch))
+
+    @rule(token=TOKENS)
+    def add_token(self, token: Token) -> None:
+        self.both(lambda store: store.add_token(token))
+        self.both(lambda store: store.token(token.digest))
+
+    @rule(id=st.sampled_from(["a", "b", "\0"]), at_us=SMALL)
+    def revoke_token(self, id: str, at_us: int) -> None:
+        self.both(lambda store: store.revoke_token(id, at_us))
+        self.both(lambda store: store.tokens())
+
     @rule(prefix=PREFIXES)
     def find(self, prefix: str | None) -> None:
         self.both(lambda store: told(store.find(prefix)))
@@ -161,6 +273,17 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4), before_us=st.none() | st.integers(0, 9))
     def runs(self, limit: int, before_us: int | None) -> None:
         self.both(lambda store: [told(record) for record in store.runs(limit, before_us)])
+
+    @rule(
+        limit=st.integers(1, 4),
+        groups=st.none() | st.lists(GROUPS, max_size=2),
+        states=st.none() | st.lists(st.sampled_from(list(RunState)), max_size=3),
+    )
+    def runs_of(self, limit: int, groups: list[str] | None, states: list[RunState] | None) -> None:
+        def read(store: Store) -> list[Any]:
+            return [told(run) for run in store.runs(limit, groups=groups, states=states)]
+
+        self.both(read)
 
     @rule(id=IDS, after=SMALL)
     def journal(self, id: str, after: int) -> None:
@@ -214,7 +337,17 @@ class StoreMachine(RuleBasedStateMachine):
             one, other = self.real.request(real), self.model.request(model)
             assert (one and one[1:]) == (other and other[1:])
 
+    @invariant()
+    def locks_and_leases_are_alike(self) -> None:
+        self.both(lambda store: [lock[:2] for lock in store.locks()])
+        self.both(lambda store: held(store.lease_of(CORE)))
+
 
 def told(record: RunRecord) -> tuple[Any, ...]:
     """What does not depend on the moment."""
     return record._replace(seen_s=0.0, ended_us=None if record.ended_us is None else 1)
+
+
+def held(lease: LeaseRecord | None) -> tuple[Owner, int] | None:
+    """What does not depend on the moment."""
+    return lease and (lease.owner, lease.epoch)

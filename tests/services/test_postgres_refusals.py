@@ -17,9 +17,11 @@ from headway.adapters.postgres import PostgresDatabase
 from headway.adapters.sql_store import SqlStore
 from headway.errors import HeadwayError, Refused, Rejected, Unavailable
 from headway.jobs.states import RunState
+from headway.ports.leases import CORE
 from headway.ports.store import Line
 from headway.testing.playbooks import SHOP, typed
 from headway.testing.stores import EVER, RUN, launch, owner, passed, rows_of
+from headway.testing.tokens import token
 from tests.services.postgres import Postgres
 
 pytestmark = pytest.mark.services
@@ -167,6 +169,9 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
                 "CREATE TABLE own (n integer)",
                 "UPDATE meta SET version = 9",
                 "UPDATE playbook_versions SET text = ''",
+                "UPDATE locks SET tag = 'b'",
+                "DELETE FROM leases",
+                "UPDATE tokens SET groups = ''",
                 "DELETE FROM playbooks",
             ):
                 with pytest.raises(Refused):
@@ -175,6 +180,19 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
             writer.add_playbook(SHOP, "shop", "Bring out", typed(), "me", 5)
             assert writer.edit_playbook(SHOP, 1, "Bring out", typed("2"), "me", 6) == 2
             writer.remove_playbook(SHOP, "me", 7)
+            locked = launch(locks=["a"])
+            writer.enqueue(RUN, locked, "{}", 3, 1, key="key")
+            epoch = writer.take(RUN, 0, owner(2))
+            writer.append(RUN, epoch, 1, 2, [], state=RunState.SUCCEEDED)
+            writer.take(RUN, epoch, owner(2), next_lap=True)
+            assert [lock.tag for lock in writer.locks()] == ["a"]
+            writer.renew(CORE, writer.lease(CORE, owner(2), 60.0))
+            assert writer.token("digest of t1") is None
+            with pytest.raises(Refused):
+                writer.add_token(token())
+            admin(postgres, *grants("keeper"))
+            writer.add_token(token())
+            writer.revoke_token("t1", 9)
 
 
 def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStore) -> None:
@@ -184,6 +202,7 @@ def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStor
         with closing(open_store(url)) as reader:
             assert rows_of(reader, RUN) == [passed(1)]
             assert reader.playbooks() == []
+            assert (reader.locks(), reader.core_runs(unowned=True)) == ([], [])
             with pytest.raises(Refused):
                 reader.beat(RUN, 1)
             with pytest.raises(Refused):

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from headway.adapters.statements import Insert
+from headway.adapters.statements import Batch, Insert
 from headway.errors import Rejected
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# The oldest schema version whose Headway may still write what we write: 1 knew no playbooks.
-OLDEST_READER = 2
+# The oldest schema version whose Headway may still write what we write: 2 knew nothing of locks.
+OLDEST_READER = 3
 
 
 class Migration(NamedTuple):
@@ -32,7 +32,7 @@ class Database(Protocol):
         """Several statements, all or none."""
 
     def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """The rows of a statement that changes nothing."""
+        """The rows that a statement finds, or returns of what it changed."""
 
     def change(self, sql: str, **parameters: Any) -> int:
         """How many rows were changed."""
@@ -42,6 +42,12 @@ class Database(Protocol):
 
     def insert(self, into: Insert, rows: Iterable[Sequence[Any]]) -> None:
         """Insert many rows."""
+
+    def batch(self, batch: Batch, given: Sequence[Sequence[Any]]) -> int:
+        """Carry out a statement for many rows of values; how many rows were changed."""
+
+    def alone(self, what: int) -> None:
+        """Within a transaction: wait until no other one is under way that said the same."""
 
     def version(self) -> tuple[int, int]:
         """The schema's version and the oldest reader's; (0, 0) for an empty database.

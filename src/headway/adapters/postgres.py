@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from headway.adapters.database import OLDEST_READER, migrations, require_readable
-from headway.adapters.statements import Insert
+from headway.adapters.statements import Batch, Insert
 from headway.errors import HeadwayError, Rejected, Unavailable
 
 try:
@@ -34,7 +34,7 @@ NETWORK_S = 15  # how long what was sent may stay unacknowledged, and a silent s
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _MIGRATING = 0x68656164776179  # the number of the advisory lock: "headway"
 _PORTS = re.compile(r"[0-9]{0,5}(,[0-9]{0,5})*")
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z_0-9]*)")
 
 # What a user's URL may overrule.
 _DEFAULTS = {
@@ -103,6 +103,16 @@ class PostgresDatabase:
                     copy.write_row(row)
         except psycopg.Error as error:
             raise self._failure(error) from error
+
+    def batch(self, batch: Batch, given: Sequence[Sequence[Any]]) -> int:
+        names = [name for name, _ in batch.columns]
+        if len(given) == 1:
+            return self._execute(_of_one(batch), dict(zip(names, given[0], strict=True))).rowcount
+        columns = map(list, zip(*given, strict=True))
+        return self._execute(_of_all(batch), dict(zip(names, columns, strict=True))).rowcount
+
+    def alone(self, what: int) -> None:
+        self.query("SELECT pg_advisory_xact_lock(:number)", number=_MIGRATING + what)
 
     def version(self) -> tuple[int, int]:
         # Not to_regclass: it may answer from a cache that is older than the lock of a migration.
@@ -226,6 +236,26 @@ def _place(given: Mapping[str, Any]) -> str:
 @cache
 def _translated(sql: str) -> bytes:
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).replace("{now}", _NOW).encode()
+
+
+@cache
+def _of_all(batch: Batch) -> bytes:
+    """Done at once: each column of the values is sent as one array."""
+    arrays = ", ".join(f":{name}::{type}[]" for name, type in batch.columns)
+    names = ", ".join(name for name, _ in batch.columns)
+    sql = batch.sql.replace("{from}", f"FROM unnest({arrays}) AS given ({names})")
+    for name, _ in batch.columns:
+        sql = sql.replace(f"{{{name}}}", f"given.{name}")
+    return _translated(sql)
+
+
+@cache
+def _of_one(batch: Batch) -> bytes:
+    """Without a table, which the server would plan for anew each time."""
+    sql = batch.sql.replace("{from}", "")
+    for name, type in batch.columns:
+        sql = sql.replace(f"{{{name}}}", f":{name}::{type}")
+    return _translated(sql)
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from headway.adapters.database import Database
 
-_WRITTEN = ("runs", "events", "output", "requests")  # by whoever carries a run out
+_WRITTEN = ("runs", "events", "output", "requests", "locks")  # by whoever carries a run out
 
 
 class Server(NamedTuple):
@@ -64,7 +64,8 @@ def _may_write(database: Database) -> bool:
         ((may,),) = database.query("SELECT has_schema_privilege(current_schema(), 'CREATE')")
         return bool(may)
     found = [
-        database.query(f"SELECT has_table_privilege('{table}', 'INSERT')")[0][0]
+        # An older schema has not all of them.
+        database.query(f"SELECT has_table_privilege(to_regclass('{table}'), 'INSERT')")[0][0]
         for table in _WRITTEN
     ]
-    return all(found)
+    return False not in found

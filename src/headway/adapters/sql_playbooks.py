@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.adapters import statements
-from headway.adapters.database import Database
-from headway.adapters.exclusive_use import ExclusiveUse
+from headway.adapters.sql_part import SqlPart
 from headway.errors import Conflict, HeadwayError, Rejected
 from headway.ports.playbooks import (
     PlaybookRecord,
@@ -19,16 +18,8 @@ _HEX = frozenset("0123456789abcdef")
 _EVERY = 2**31 - 1  # a version's number is smaller
 
 
-class SqlPlaybooks:
-    """The part of a store that keeps playbooks. Thread-safe as the whole."""
-
-    def __init__(self, database: Database, use: ExclusiveUse) -> None:
-        self._database = database
-        self._use = use
-
-    @property
-    def place(self) -> str:
-        return self._database.place
+class SqlPlaybooks(SqlPart):
+    """The part of a store that keeps playbooks."""
 
     def add_playbook(
         self, id: str, group: str, name: str, typed: PlaybookText, who: str, at_us: int
@@ -160,10 +151,6 @@ class SqlPlaybooks:
             f"playbook {id} has version {record.version}, typed by {record.who}, and not"
             f" {expected}: look at that one first, headway playbook show {id}"
         )
-
-    def _query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with self._use:
-            return self._database.query(sql, **parameters)
 
 
 def _gone(record: PlaybookRecord) -> Rejected:

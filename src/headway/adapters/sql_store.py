@@ -2,23 +2,37 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
 from headway.adapters.exclusive_use import ExclusiveUse
+from headway.adapters.sql_leases import SqlLeases, stored_owner
 from headway.adapters.sql_playbooks import SqlPlaybooks
-from headway.errors import Conflict, Rejected
+from headway.adapters.sql_tokens import SqlTokens
+from headway.errors import Conflict, Lost, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
-from headway.jobs.states import RunState
-from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, storable
+from headway.jobs.states import OVER, RunState
+from headway.ports.store import (
+    Entry,
+    Launch,
+    Line,
+    Lock,
+    Owner,
+    Request,
+    RunRecord,
+    Write,
+    require_indexable,
+    storable,
+)
 
 _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at once
 _HEX = frozenset("0123456789abcdef")
 
 
-class SqlStore(SqlPlaybooks):
-    """Keeps runs and playbooks in a database. Thread-safe: one connection, one lock."""
+class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
+    """Keeps all of a store in a database. Thread-safe: one connection, one lock."""
 
     def __init__(self, database: Database, *, check_version: bool = True) -> None:
         super().__init__(database, ExclusiveUse())
@@ -27,27 +41,47 @@ class SqlStore(SqlPlaybooks):
             require_version(database)
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
+        stored = _stored_launch(launch, plan, jobs, at_us)
         with self._use, self._database.transaction():
-            self._database.change(
-                statements.BEGIN_RUN,
-                id=id,
-                launch=json.dumps(launch._asdict()),
-                plan=plan,
-                jobs=jobs,
-                at_us=at_us,
-                **_stored(owner),
+            ((number,),) = self._database.query(
+                statements.BEGIN_RUN, id=id, **stored, **stored_owner(owner)
             )
-            self._insert_events(id, 1, 1, [encode(RunBegan(at_us))])
+            self._begun(number, launch, at_us)
+        self._numbers[id] = number
         return 1
+
+    def enqueue(
+        self, id: str, launch: Launch, plan: str, jobs: int, at_us: int, *, key: str | None = None
+    ) -> str:
+        stored = _stored_launch(launch, plan, jobs, at_us, key)
+        key = None if key is None else storable(key)
+        with self._use, self._database.transaction():
+            # Asked first, so that who asks again with the same id is answered, too.
+            if found := self._with_key(key):
+                return found
+            if rows := self._database.query(statements.ENQUEUE_RUN, id=id, key=key, **stored):
+                self._begun(rows[0][0], launch, at_us)
+                return id
+            if found := self._with_key(key):
+                return found
+        raise Conflict(f"the run that had the key {key!r} was pruned meanwhile: ask again")
 
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         with self._use, self._database.transaction():
-            taken = self._database.change(
-                statements.TAKE_RUN, id=id, epoch=epoch, laps=int(next_lap), **_stored(owner)
+            taken = self._database.query(
+                statements.TAKE_RUN, id=id, epoch=epoch, laps=int(next_lap), **stored_owner(owner)
             )
             if not taken:
                 raise self._lost(id)
+            ((number, launch),) = taken
+            self._take_tickets(number, json.loads(launch).get("locks", ()))
+        self._numbers[id] = number
         return epoch + 1
+
+    def release(self, id: str, epoch: int) -> None:
+        with self._use, self._database.transaction():
+            if not self._database.change(statements.RELEASE_RUN, id=id, epoch=epoch):
+                raise self._lost(id)
 
     def append(
         self,
@@ -61,27 +95,66 @@ class SqlStore(SqlPlaybooks):
         lines: Sequence[Line] = (),
         answers: Sequence[tuple[int, str]] = (),
     ) -> None:
-        with self._use, self._database.transaction():
+        self.append_all([Write(id, epoch, lap, first_seq, rows, state, lines, answers)])
+
+    def append_all(self, writes: Sequence[Write]) -> None:
+        if len({write.id for write in writes}) < len(writes):
+            raise Rejected("a run is written to twice at once: put its rows into one Write")
+        try:
+            with self._use, self._database.transaction():
+                self._write(writes)
+        except Conflict as error:
+            raise self._refusal(writes, error) from error
+
+    def _write(self, writes: Sequence[Write]) -> None:
+        self._hold(writes)
+        events, lines, answers = [], [], []
+        for id, _, lap, first_seq, rows, _, more_lines, more_answers in writes:
+            run = self._number(id)
+            events += _event_rows(run, lap, first_seq, rows)
+            lines += _line_rows(run, more_lines)
+            # An answer stays: of two to one request, the first.
+            first = dict(reversed(more_answers))
+            answers += [(request, run, storable(text)) for request, text in first.items()]
+        over = [(self._number(write.id),) for write in writes if write.state in OVER]
+        if events:
+            self._database.insert(statements.ADD_EVENTS, events)
+        if lines:
+            self._database.insert(statements.ADD_LINES, lines)
+        if answers:
+            self._database.batch(statements.ANSWER, answers)
+        if over:
+            self._database.batch(statements.DROP_TICKETS, over)
+
+    def _hold(self, writes: Sequence[Write]) -> None:
+        """Have the right to write to all of the runs. Raises: Lost."""
+        staying, leaving = [], []
+        for id, epoch, _, _, _, state, _, _ in writes:
             if state is None or state is RunState.RUNNING:
-                held = self._database.change(statements.HOLD_RUN, id=id, epoch=epoch)
+                staying.append((id, epoch))
             else:
-                held = self._database.change(
-                    statements.LEAVE_RUN, id=id, epoch=epoch, state=str(state)
-                )
-            if not held:
-                raise self._lost(id)
-            if rows:
-                self._insert_events(id, lap, first_seq, rows)
-            if lines:
-                self._insert_lines(self._number(id), lines)
-            for request, answer in answers:
-                self._database.change(
-                    statements.ANSWER, id=request, run=self._number(id), answer=storable(answer)
-                )
+                leaving.append((id, epoch, str(state)))
+        held = self._database.batch(statements.HOLD_RUNS, staying) if staying else 0
+        held += self._database.batch(statements.LEAVE_RUNS, leaving) if leaving else 0
+        if held < len(writes):
+            raise self._lost(writes[-1].id)
+
+    def _refusal(self, writes: Sequence[Write], error: Conflict) -> Lost:
+        """What the first run says that refuses; found by trying them alone, and nothing stays."""
+        for write in writes[:-1]:
+            with suppress(_Tried):
+                try:
+                    with self._use, self._database.transaction():
+                        self._write([write])
+                        raise _Tried
+                except Conflict as refusal:
+                    return _lost_to(refusal, write.id)
+        return _lost_to(error, writes[-1].id)
 
     def add_output(self, id: str, lines: Sequence[Line]) -> None:
         with self._use, self._database.transaction():
-            self._insert_lines(self._number(id, afresh=True), lines)
+            number = self._number(id, afresh=True)
+            self._database.insert(statements.ADD_LINES, _line_rows(number, lines))
             del self._numbers[id]  # who keeps the output of all runs is not to remember each
 
     def beat(self, id: str, epoch: int) -> None:
@@ -91,6 +164,7 @@ class SqlStore(SqlPlaybooks):
 
     def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
         with self._use, self._database.transaction():
+            self._database.alone(statements.NUMBERING_REQUESTS)
             return self._database.add(
                 statements.ASK,
                 run=self._number(id, afresh=True),
@@ -103,6 +177,9 @@ class SqlStore(SqlPlaybooks):
     def asked(self, id: str) -> Sequence[Request]:
         rows = self._query(statements.ASKED, run=self._number(id))
         return [_request(row) for row in rows]
+
+    def open_requests(self, after: int = 0) -> Sequence[Request]:
+        return [_request(row) for row in self._query(statements.OPEN_REQUESTS, after=after)]
 
     def request(self, number: int) -> Request | None:
         rows = self._query(statements.REQUEST, id=number)
@@ -129,9 +206,36 @@ class SqlStore(SqlPlaybooks):
             )
         return _record(rows[0])
 
-    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
-        before = 2**62 if before_us is None else before_us
-        return [_record(r) for r in self._query(statements.LIST_RUNS, limit=limit, before=before)]
+    def runs(
+        self,
+        limit: int = 20,
+        before_us: int | None = None,
+        *,
+        groups: Sequence[str] | None = None,
+        states: Sequence[RunState] | None = None,
+    ) -> Sequence[RunRecord]:
+        wanted: dict[str, Any] = {
+            "limit": limit,
+            "before": 2**62 if before_us is None else before_us,
+        }
+        counts: list[int | None] = []
+        for name, values in (("group", groups), ("state", states)):
+            if values is not None:
+                wanted |= {f"{name}_{n}": storable(value) for n, value in enumerate(values)}
+            counts.append(None if values is None else len(values))
+        if 0 in counts:
+            return []
+        return [_record(row) for row in self._query(statements.list_runs(*counts), **wanted)]
+
+    def core_runs(self, *, unowned: bool) -> Sequence[RunRecord]:
+        wanted = statements.UNOWNED_CORE_RUNS if unowned else statements.ALL_CORE_RUNS
+        return [_record(row) for row in self._query(wanted)]
+
+    def locks(self) -> Sequence[Lock]:
+        return [Lock(*row) for row in self._query(statements.LOCKS)]
+
+    def ahead_of(self, id: str) -> Sequence[Lock]:
+        return [Lock(*row) for row in self._query(statements.AHEAD_OF, run=self._number(id))]
 
     def plan(self, id: str) -> str:
         rows = self._query(statements.PLAN, id=id)
@@ -191,28 +295,22 @@ class SqlStore(SqlPlaybooks):
             with self._use:
                 self._database.close()
 
-    def _change(self, sql: str, **parameters: Any) -> int:
-        with self._use, self._database.transaction():
-            return self._database.change(sql, **parameters)
+    def _begun(self, run: int, launch: Launch, at_us: int) -> None:
+        """Write what every run begins with."""
+        rows = _event_rows(run, 1, 1, [encode(RunBegan(at_us))])
+        self._database.insert(statements.ADD_EVENTS, rows)
+        self._take_tickets(run, launch.locks)
 
-    def _insert_events(self, id: str, lap: int, seq: int, rows: Sequence[PlainRow]) -> None:
-        run = self._number(id)
-        self._database.insert(
-            statements.ADD_EVENTS,
-            [
-                (run, place, at_us, kind, key, number, lap, body)
-                for place, (kind, at_us, key, number, body) in enumerate(rows, seq)
-            ],
-        )
+    def _take_tickets(self, run: int, tags: Sequence[str]) -> None:
+        """Of each tag that the run has none of."""
+        if tags:
+            self._database.alone(statements.NUMBERING_TICKETS)
+            wanted = [(run, tag) for tag in dict.fromkeys(map(storable, tags))]
+            self._database.batch(statements.TAKE_TICKETS, wanted)
 
-    def _insert_lines(self, run: int, lines: Sequence[Line]) -> None:
-        self._database.insert(
-            statements.ADD_LINES,
-            [
-                (run, key, number, at_us, storable(stream), storable(text), lost)
-                for key, number, at_us, stream, text, lost, _ in lines
-            ],
-        )
+    def _with_key(self, key: str | None) -> str | None:
+        rows = self._database.query(statements.RUN_WITH_KEY, key=key) if key is not None else []
+        return str(rows[0][0]) if rows else None
 
     def _number(self, id: str, *, afresh: bool = False) -> int:
         number = self._numbers.get(id)
@@ -226,35 +324,67 @@ class SqlStore(SqlPlaybooks):
     def _unknown(self, id: str) -> Rejected:
         return Rejected(f"there is no run {id} in {self.place}")
 
-    def _lost(self, id: str) -> Conflict:
+    def _lost(self, id: str) -> Lost:
         rows = self._database.query(statements.OWNER_OF, id=id)
         if not rows:
-            return Conflict(f"run {id} is gone: it was pruned")
+            return Lost(f"run {id} is gone: it was pruned", id)
         host, pid = rows[0]
         whose = f"process {pid} on {host} owns it now" if host else "it has been ended meanwhile"
-        return Conflict(f"run {id} is no longer ours: {whose}")
+        return Lost(f"run {id} is no longer ours: {whose}", id)
 
 
-def _stored(owner: Owner) -> dict[str, Any]:
+class _Tried(Exception):
+    """Takes back what was only tried."""
+
+
+def _lost_to(error: Conflict, id: str) -> Lost:
+    return error if isinstance(error, Lost) else Lost(str(error), id)
+
+
+def _stored_launch(
+    launch: Launch, plan: str, jobs: int, at_us: int, key: str | None = None
+) -> dict[str, Any]:
+    """How a run was started, as columns. Raises: Rejected."""
+    require_indexable(launch, key)
     return {
-        name: storable(value) if isinstance(value, str) else value
-        for name, value in owner._asdict().items()
+        "launch": json.dumps(launch._asdict()),
+        "plan": plan,
+        "jobs": jobs,
+        "at_us": at_us,
+        "group": storable(launch.group),
     }
 
 
+def _event_rows(
+    run: int, lap: int, first_seq: int, rows: Sequence[PlainRow]
+) -> list[tuple[Any, ...]]:
+    return [
+        (run, place, at_us, kind, key, number, lap, body)
+        for place, (kind, at_us, key, number, body) in enumerate(rows, first_seq)
+    ]
+
+
+def _line_rows(run: int, lines: Sequence[Line]) -> list[tuple[Any, ...]]:
+    return [
+        (run, key, number, at_us, storable(stream), storable(text), lost)
+        for key, number, at_us, stream, text, lost, _ in lines
+    ]
+
+
 def _record(row: Sequence[Any]) -> RunRecord:
-    id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs, seen = row
+    id, state, launch, began_us, ended_us, *owner, epoch, lap, jobs, seen_us, core = row
     return RunRecord(
         id,
         RunState(state),
         Launch(**json.loads(launch)),
         began_us,
         ended_us,
-        Owner(host, pid, started, boot) if host is not None else None,
+        Owner(*owner) if owner[0] is not None else None,
         epoch,
         lap,
-        seen / 1e6,
+        seen_us / 1e6,
         jobs,
+        bool(core),
     )
 
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from headway.adapters.database import OLDEST_READER, migrations, require_readable
 from headway.adapters.filesystems import is_remote
-from headway.adapters.statements import Insert
+from headway.adapters.statements import Batch, Insert
 from headway.errors import Conflict, HeadwayError, Rejected, Unavailable
 
 BUSY_S = 10.0  # how long to wait for another writer
@@ -101,6 +101,17 @@ class SqliteDatabase:
             self._connection.executemany(_insertion(into), rows)
         except sqlite3.Error as error:
             raise self._failure(error) from error
+
+    def batch(self, batch: Batch, given: Sequence[Sequence[Any]]) -> int:
+        names = [name for name, _ in batch.columns]
+        values = [dict(zip(names, row, strict=True)) for row in given]
+        try:
+            return self._connection.executemany(_of_one(batch), values).rowcount
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def alone(self, what: int) -> None:
+        """Every transaction is: it begins with the only lock there is."""
 
     def version(self) -> tuple[int, int]:
         tables = {name for (name,) in self.query("SELECT name FROM sqlite_master")}
@@ -238,6 +249,15 @@ def _code(error: BaseException) -> int | None:
 def _insertion(into: Insert) -> str:
     marks = ", ".join("?" * len(into.columns))
     return f"INSERT INTO {into.table} ({', '.join(into.columns)}) VALUES ({marks})"
+
+
+@cache
+def _of_one(batch: Batch) -> str:
+    """There is nobody to go to: many rows are done one by one."""
+    sql = batch.sql.replace("{now}", _NOW).replace("{from}", "")
+    for name, _ in batch.columns:
+        sql = sql.replace(f"{{{name}}}", f":{name}")
+    return sql
 
 
 def _statements(sql: str) -> Iterator[str]:

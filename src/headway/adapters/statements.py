@@ -3,6 +3,7 @@
 ``{now}`` is the database's own clock in microseconds of UTC since 1970; the driver says how.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 
@@ -13,40 +14,100 @@ class Insert(NamedTuple):
     columns: tuple[str, ...]
 
 
+class Batch(NamedTuple):
+    """One statement about many rows of values. Each driver has its own fast way.
+
+    ``{name}`` stands for a value of the row; ``{from}`` for the clause that makes a table of many
+    rows, or for nothing when there is one.
+    """
+
+    sql: str
+    columns: tuple[tuple[str, str], ...]  # names and types
+
+
+# The owner of a core's run does not beat: while it holds the lease, that speaks for it.
+_SEEN_US = """
+CASE WHEN core THEN coalesce((
+    SELECT leases.seen_us FROM leases
+    WHERE leases.name = 'core' AND leases.host = runs.host AND leases.pid = runs.pid
+          AND leases.started = runs.started AND leases.boot = runs.boot
+), seen_us) ELSE seen_us END
+"""
 RUN_COLUMNS = (
     "id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs,"
-    " ({now} - seen_us)"
+    f" ({{now}} - {_SEEN_US}), core"
 )
 
 BEGIN_RUN = """
 INSERT INTO runs (id, state, launch, plan, jobs, began_us, host, pid, started, boot,
-                  epoch, lap, seen_us)
+                  epoch, lap, seen_us, group_name)
 VALUES (:id, 'running', :launch, :plan, :jobs, :at_us, :host, :pid, :started, :boot,
-        1, 1, {now})
+        1, 1, {now}, :group)
+RETURNING no
 """
+# No row: another run has the key.
+ENQUEUE_RUN = """
+INSERT INTO runs (id, state, launch, plan, jobs, began_us, epoch, lap, seen_us, group_name, core,
+                  idempotency_key)
+VALUES (:id, 'queued', :launch, :plan, :jobs, :at_us, 0, 1, {now}, :group, true, :key)
+ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+RETURNING no
+"""
+RUN_WITH_KEY = "SELECT id FROM runs WHERE idempotency_key = :key"
 
 TAKE_RUN = """
 UPDATE runs SET state = 'running', ended_us = NULL, host = :host, pid = :pid,
        started = :started, boot = :boot, epoch = epoch + 1, lap = lap + :laps, seen_us = {now}
 WHERE id = :id AND epoch = :epoch AND state <> 'pruned'
+RETURNING no, launch
+"""
+RELEASE_RUN = """
+UPDATE runs SET host = NULL, pid = NULL, started = NULL, boot = NULL, seen_us = {now}
+WHERE id = :id AND epoch = :epoch AND host IS NOT NULL
 """
 
 # Every write of an owner begins with one of these: no row, no right.
 HOLD_RUN = "UPDATE runs SET seen_us = {now} WHERE id = :id AND epoch = :epoch AND host IS NOT NULL"
-LEAVE_RUN = """
-UPDATE runs SET state = :state, ended_us = {now}, host = NULL, pid = NULL, started = NULL,
-       boot = NULL, seen_us = {now}
-WHERE id = :id AND epoch = :epoch AND host IS NOT NULL
-"""
+HOLD_RUNS = Batch(
+    "UPDATE runs SET seen_us = {now} {from}"
+    " WHERE runs.id = {id} AND runs.epoch = {epoch} AND host IS NOT NULL",
+    (("id", "text"), ("epoch", "integer")),
+)
+LEAVE_RUNS = Batch(
+    "UPDATE runs SET state = {state}, host = NULL, pid = NULL, started = NULL, boot = NULL,"
+    " seen_us = {now}, ended_us = CASE WHEN {state} = 'queued' THEN NULL ELSE {now} END"
+    " {from}"
+    " WHERE runs.id = {id} AND runs.epoch = {epoch} AND host IS NOT NULL",
+    (("id", "text"), ("epoch", "integer"), ("state", "text")),
+)
+
+# Tickets and requests are numbered in the order in which others can see them: one at a time.
+NUMBERING_TICKETS, NUMBERING_REQUESTS = 1, 2
+TAKE_TICKETS = Batch(
+    "INSERT INTO locks (tag, run, at_us) SELECT {tag}, {run}, {now} {from}"
+    " WHERE NOT EXISTS (SELECT 1 FROM locks WHERE locks.run = {run} AND locks.tag = {tag})",
+    (("run", "bigint"), ("tag", "text")),
+)
+DROP_TICKETS = Batch("DELETE FROM locks WHERE run IN (SELECT {run} {from})", (("run", "bigint"),))
+LOCKS = (
+    "SELECT tag, runs.id, ticket, at_us FROM locks JOIN runs ON runs.no = locks.run"
+    " ORDER BY tag, ticket"
+)
+_AHEAD = "locks AS own JOIN locks AS ahead ON ahead.tag = own.tag AND ahead.ticket < own.ticket"
+AHEAD_OF = (
+    f"SELECT ahead.tag, runs.id, ahead.ticket, ahead.at_us FROM {_AHEAD}"
+    " JOIN runs ON runs.no = ahead.run WHERE own.run = :run ORDER BY ahead.tag, ahead.ticket"
+)
 
 RUN_NUMBER = "SELECT no FROM runs WHERE id = :id AND state <> 'pruned'"
 OWNER_OF = "SELECT host, pid FROM runs WHERE id = :id AND state <> 'pruned'"
 ADD_EVENTS = Insert("events", ("run", "seq", "at_us", "kind", "job", "try", "lap", "body"))
 ADD_LINES = Insert("output", ("run", "job", "try", "at_us", "stream", "text", "lost"))
-ANSWER = """
-UPDATE requests SET answer = :answer, answered_us = {now}
-WHERE id = :id AND run = :run AND answer IS NULL
-"""
+ANSWER = Batch(
+    "UPDATE requests SET answer = {answer}, answered_us = {now} {from}"
+    " WHERE requests.id = {id} AND requests.run = {run} AND requests.answer IS NULL",
+    (("id", "bigint"), ("run", "bigint"), ("answer", "text")),
+)
 ASK = """
 INSERT INTO requests (run, verb, args, who, at_us) VALUES (:run, :verb, :args, :who, :at_us)
 """
@@ -58,6 +119,10 @@ ASKED = (
     f"SELECT {REQUEST_COLUMNS} WHERE requests.run = :run AND answer IS NULL ORDER BY requests.id"
 )
 REQUEST = f"SELECT {REQUEST_COLUMNS} WHERE requests.id = :id"
+OPEN_REQUESTS = (
+    f"SELECT {REQUEST_COLUMNS} WHERE requests.id > :after AND answer IS NULL AND core"
+    " AND state <> 'pruned' ORDER BY requests.id"
+)
 
 FIND_RUNS = (
     f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= :low AND id < :high AND state <> 'pruned'"
@@ -67,10 +132,13 @@ LAST_RUN = (
     f"SELECT {RUN_COLUMNS} FROM runs WHERE state <> 'pruned'"
     " ORDER BY began_us DESC, no DESC LIMIT 1"
 )
-LIST_RUNS = (
-    f"SELECT {RUN_COLUMNS} FROM runs WHERE began_us < :before AND state <> 'pruned'"
-    " ORDER BY began_us DESC, no DESC LIMIT :limit"
+CORE_RUNS = (
+    f"SELECT {RUN_COLUMNS} FROM runs"
+    " WHERE core AND state IN ('queued', 'running', 'interrupted')"
+    f" AND NOT EXISTS (SELECT 1 FROM {_AHEAD} WHERE own.run = runs.no)"
 )
+UNOWNED_CORE_RUNS = f"{CORE_RUNS} AND host IS NULL ORDER BY no"
+ALL_CORE_RUNS = f"{CORE_RUNS} ORDER BY no"
 PLAN = "SELECT plan FROM runs WHERE id = :id AND state <> 'pruned'"
 JOURNAL = (
     "SELECT seq, kind, at_us, job, try, body FROM events"
@@ -94,7 +162,9 @@ WHERE {_OVER} AND no NOT IN (
     SELECT no FROM runs WHERE state <> 'pruned' ORDER BY began_us DESC, no DESC LIMIT :keep
 )
 """
-MARK_PRUNED = f"UPDATE runs SET state = 'pruned' WHERE no = :no AND {_OVER}"
+MARK_PRUNED = f"""
+UPDATE runs SET state = 'pruned', idempotency_key = NULL WHERE no = :no AND {_OVER}
+"""
 PRUNED = "SELECT no FROM runs WHERE state = 'pruned'"
 FORGET_SOME = (
     "DELETE FROM events WHERE run = :no AND seq IN"
@@ -103,6 +173,8 @@ FORGET_SOME = (
     " (SELECT id FROM output WHERE run = :no ORDER BY id LIMIT :limit)",
     "DELETE FROM requests WHERE id IN"
     " (SELECT id FROM requests WHERE run = :no ORDER BY id LIMIT :limit)",
+    "DELETE FROM locks WHERE ticket IN"
+    " (SELECT ticket FROM locks WHERE run = :no ORDER BY ticket LIMIT :limit)",
 )
 FORGET_RUN = "DELETE FROM runs WHERE no = :no AND state = 'pruned'"
 
@@ -142,3 +214,50 @@ VERSIONS = (
     " FROM playbook_versions JOIN playbooks ON playbook = playbooks.no"
     " WHERE id = :id AND number >= :least AND number < :before ORDER BY number DESC LIMIT :limit"
 )
+
+# No row: somebody else holds it. SQLite needs the names of what is there told apart.
+LEASE = """
+INSERT INTO leases (name, host, pid, started, boot, epoch, seen_us)
+VALUES (:name, :host, :pid, :started, :boot, 1, {now})
+ON CONFLICT (name) DO UPDATE SET host = :host, pid = :pid, started = :started, boot = :boot,
+       epoch = leases.epoch + 1, seen_us = {now}
+WHERE leases.host IS NULL OR leases.seen_us <= {now} - :lease_us
+      OR (leases.host = :host AND leases.pid = :pid AND leases.started = :started
+          AND leases.boot = :boot)
+RETURNING epoch
+"""
+RENEW_LEASE = """
+UPDATE leases SET seen_us = {now} WHERE name = :name AND epoch = :epoch AND host IS NOT NULL
+"""
+LEAVE_LEASE = """
+UPDATE leases SET host = NULL, pid = NULL, started = NULL, boot = NULL
+WHERE name = :name AND epoch = :epoch
+"""
+LEASE_OF = """
+SELECT host, pid, started, boot, epoch, ({now} - seen_us) FROM leases
+WHERE name = :name AND host IS NOT NULL
+"""
+
+ADD_TOKEN = """
+INSERT INTO tokens (id, name, digest, groups, environments, who, at_us, expires_us, revoked_us)
+VALUES (:id, :name, :digest, :groups, :environments, :who, :at_us, :expires_us, :revoked_us)
+"""
+_TOKENS = (
+    "SELECT id, name, digest, groups, environments, who, at_us, expires_us, revoked_us FROM tokens"
+)
+TOKEN_WITH_DIGEST = f"{_TOKENS} WHERE digest = :digest"
+TOKEN = f"{_TOKENS} WHERE id = :id"
+TOKENS = f"{_TOKENS} ORDER BY at_us, id"
+REVOKE_TOKEN = "UPDATE tokens SET revoked_us = :at_us WHERE id = :id AND revoked_us IS NULL"
+
+
+@cache
+def list_runs(groups: int | None, states: int | None) -> str:
+    """The newest runs; of so many groups, ``:group_0`` and so on, and states, ``:state_0`` …"""
+    where = "began_us < :before AND state <> 'pruned'"
+    for column, name, count in (("group_name", "group", groups), ("state", "state", states)):
+        if count is not None:
+            where += f" AND {column} IN ({', '.join(f':{name}_{n}' for n in range(count))})"
+    return (
+        f"SELECT {RUN_COLUMNS} FROM runs WHERE {where} ORDER BY began_us DESC, no DESC LIMIT :limit"
+    )

@@ -30,9 +30,13 @@ class Verdict(StrEnum):
 class RunState(StrEnum):
     """Where a run stands."""
 
+    QUEUED = "queued"  # nothing of it has begun, or begun anew: it waits for a core, or for a lock
     RUNNING = "running"  # its owner lives and works on it
     INTERRUPTED = "interrupted"  # unfinished and without a living owner: resume it
     IN_DOUBT = "in doubt"  # a person must say what became of a job: settle, then resume
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)

@@ -92,11 +92,10 @@ class Playbooks(Protocol):
         """Newest first; those with smaller numbers than ``before``."""
 
 
-def require_short(*names: str) -> None:
+def require_short(*names: str, what: str = "names of playbooks and groups") -> None:
     """Names that every store can hold in an index. Raises: Rejected."""
     for name in names:
         if len(name) > NAME_CHARACTERS:
             raise Rejected(
-                f"{name[:40]}… has {len(name):,} characters; names of playbooks and groups have at"
-                f" most {NAME_CHARACTERS}"
+                f"{name[:40]}… has {len(name):,} characters; {what} have at most {NAME_CHARACTERS}"
             )

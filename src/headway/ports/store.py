@@ -5,7 +5,9 @@ from typing import Any, NamedTuple, Protocol
 
 from headway.jobs.events import PlainRow, Row
 from headway.jobs.states import RunState
-from headway.ports.playbooks import Playbooks
+from headway.ports.leases import Leases
+from headway.ports.playbooks import Playbooks, require_short
+from headway.ports.tokens import Tokens
 
 
 class Owner(NamedTuple):
@@ -32,6 +34,10 @@ class Launch(NamedTuple):
     who: str
     version: str  # Headway's
     python: str  # Python's, major and minor: fingerprints hold only within one
+    group: str = ""  # whose it is
+    locks: Sequence[str] = ()  # tags: of the runs with one tag, one goes on at a time
+    surroundings: Mapping[str, Any] = {}  # JSON: triggers, checks and actions, as they were then
+    source: str = ""  # the address it was asked from
 
 
 def short_id(id: str) -> str:
@@ -43,15 +49,16 @@ class RunRecord(NamedTuple):
     """One run as the store has it. Moments are microseconds of UTC since 1970."""
 
     id: str
-    state: RunState  # RUNNING also when its owner died: see runtime.ownership
+    state: RunState  # RUNNING also when its owner died or left: see runtime.ownership
     launch: Launch
     began_us: int
     ended_us: int | None
     owner: Owner | None
     epoch: int  # how often the run was taken up; every write carries it
     lap: int  # 1, and 1 more for each retry
-    seen_s: float  # seconds since its owner was last heard of, by the store's clock
+    seen_s: float  # seconds since its owner was last heard of, by the store's clock; see Store
     jobs: int
+    core: bool = False  # a core carries it out, whichever is there
 
 
 class Entry(NamedTuple):
@@ -88,6 +95,28 @@ class Request(NamedTuple):
     answer: str | None = None
 
 
+class Lock(NamedTuple):
+    """A run's place in the queue of a tag: the smallest ticket of a tag has the lock."""
+
+    tag: str
+    run: str
+    ticket: int
+    at_us: int  # when it was taken, by the store's clock
+
+
+class Write(NamedTuple):
+    """What is written to one run, as ``Store.append`` has it."""
+
+    id: str
+    epoch: int
+    lap: int
+    first_seq: int
+    rows: Sequence[PlainRow]
+    state: RunState | None = None
+    lines: Sequence[Line] = ()
+    answers: Sequence[tuple[int, str]] = ()
+
+
 def storable(text: str) -> str:
     """Text as every store keeps it: NUL and lone surrogates are escaped (\\x00, \\udc80)."""
     if "\0" in text:
@@ -95,11 +124,20 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
-class Store(Playbooks, Protocol):
-    """Keeps runs, their journals, output and requests, and playbooks. Thread-safe.
+class Store(Playbooks, Leases, Tokens, Protocol):
+    """Keeps runs, their journals, output and requests, playbooks, leases, tokens. Thread-safe.
 
     A run's id is made of lower-case hex digits and is never used again. Text is kept as
     ``storable`` has it, JSON as JSON has it.
+
+    Locks: a run takes a ticket of every tag of ``launch.locks`` when it is stored, all at once,
+    and again when it is taken up after it was over. Tickets grow in the order in which they can be
+    seen. They go with the write that ends the run as succeeded, failed or cancelled; a run that is
+    interrupted, in doubt or queued keeps its own. Of each tag the smallest has the lock, so two
+    runs never wait for each other. The store only says who is ahead; to wait is the owner's part.
+
+    A run of a core (``core``) is looked after by whoever holds the lease CORE. Its owner does not
+    beat: while that process holds the lease, ``seen_s`` is that of the lease.
 
     Raises, in every method: Unavailable when the database does not answer (what ``append`` was to
     write may then be there or not), Rejected for a run that is not there, Refused in a process
@@ -111,12 +149,33 @@ class Store(Playbooks, Protocol):
         """Where it is, for a reader; without password."""
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
-        """Store a run and its first event; its epoch, 1. Raises: Conflict for an id in use."""
+        """Store a run and its first event; its epoch, 1.
+
+        Raises: Conflict for an id in use, Rejected for a group or a tag that is too long.
+        """
+
+    def enqueue(
+        self, id: str, launch: Launch, plan: str, jobs: int, at_us: int, *, key: str | None = None
+    ) -> str:
+        """Store a run for a core, and its first event: queued, nobody's, its epoch 0; its id.
+
+        ``key``: names what is asked for, so that it may be asked again when nobody knows whether
+        it was stored. If a run has this key already, nothing is stored and that run's id is
+        returned.
+
+        Raises: Conflict for an id in use, Rejected for a group, a tag or a key that is too long.
+        """
 
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         """Become the owner of a run that stood at ``epoch``; the new epoch.
 
-        Raises: Conflict when somebody took it meanwhile.
+        Raises: Lost when somebody took it meanwhile.
+        """
+
+    def release(self, id: str, epoch: int) -> None:
+        """Give up the ownership and leave the run as it stands, for somebody to go on with it.
+
+        Raises: Lost as ``append``.
         """
 
     def append(
@@ -134,25 +193,38 @@ class Store(Playbooks, Protocol):
         """Write to a run's journal, in one transaction.
 
         ``state``: where the run stands now, if that changed; a state other than RUNNING also
-        gives up the ownership. ``lines``: output. ``answers``: (request, answer); one that was
-        answered already keeps its answer.
+        gives up the ownership, and ends the run unless it is QUEUED. ``lines``: output.
+        ``answers``: (request, answer); one that was answered already keeps its answer.
 
-        Raises: Conflict when ``epoch`` is no longer the run's (somebody else owns it, or nobody),
-        for a place in the journal that is taken, for a second end of a try and for a second
-        success of a job in one lap. Nothing is written then.
+        Raises: Lost when ``epoch`` is no longer the run's (somebody else owns it, or nobody), for
+        a place in the journal that is taken, for a second end of a try and for a second success of
+        a job in one lap. Nothing is written then.
+        """
+
+    def append_all(self, writes: Sequence[Write]) -> None:
+        """``append`` to many runs, in one transaction: all is written, or nothing.
+
+        Raises: Lost as ``append``, for the first run that refuses; Rejected for a run that is
+        named twice.
         """
 
     def add_output(self, id: str, lines: Sequence[Line]) -> None:
         """Keep output of a run, whoever owns it, or nobody; no sign that its owner lives."""
 
     def beat(self, id: str, epoch: int) -> None:
-        """Say that the owner lives. Raises: Conflict as ``append``."""
+        """Say that the owner lives. Raises: Lost as ``append``."""
 
     def ask(self, id: str, verb: str, args: Mapping[str, Any], who: str, at_us: int) -> int:
-        """Leave a request for the owner of a run; its number."""
+        """Leave a request for the owner of a run; its number.
+
+        Numbers grow in the order in which requests can be seen.
+        """
 
     def asked(self, id: str) -> Sequence[Request]:
         """Requests that nobody has answered, oldest first."""
+
+    def open_requests(self, after: int = 0) -> Sequence[Request]:
+        """Those of all runs of a core that nobody has answered, with greater numbers."""
 
     def request(self, number: int) -> Request | None:
         """A request, answered or not; None for none."""
@@ -160,8 +232,31 @@ class Store(Playbooks, Protocol):
     def find(self, prefix: str | None) -> RunRecord:
         """The run whose id begins so; None: the last. Raises: Rejected for none or several."""
 
-    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
-        """The newest runs, newest first."""
+    def runs(
+        self,
+        limit: int = 20,
+        before_us: int | None = None,
+        *,
+        groups: Sequence[str] | None = None,
+        states: Sequence[RunState] | None = None,
+    ) -> Sequence[RunRecord]:
+        """The newest runs, newest first.
+
+        ``groups``, ``states``: only runs of these; a state as it is stored. None: of all.
+        """
+
+    def core_runs(self, *, unowned: bool) -> Sequence[RunRecord]:
+        """Runs that a core is to take up, in the order they were stored.
+
+        Runs of a core that are queued, running or interrupted, and that no lock keeps waiting.
+        ``unowned``: only those that nobody owns.
+        """
+
+    def locks(self) -> Sequence[Lock]:
+        """Every ticket, by tag and ticket."""
+
+    def ahead_of(self, id: str) -> Sequence[Lock]:
+        """The tickets that a run waits for, by tag and ticket; none: it may go on."""
 
     def plan(self, id: str) -> str:
         """The run's plan as JSON text."""
@@ -181,3 +276,10 @@ class Store(Playbooks, Protocol):
         """
 
     def close(self) -> None: ...
+
+
+def require_indexable(launch: Launch, key: str | None = None) -> None:
+    """What of a run stands in an index has the length for it. Raises: Rejected."""
+    require_short(launch.group)
+    require_short(*launch.locks, what="tags of locks")
+    require_short(key or "", what="keys of runs")

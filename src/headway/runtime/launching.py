@@ -336,8 +336,10 @@ def require_over(store: Store, record: RunRecord) -> None:
         plan = Plan.from_json(store.plan(record.id))
         if _undone_now(store, record, plan):
             return
+    short = short_id(record.id)
+    if state is RunState.QUEUED:
+        raise Rejected(f"run {short} is queued, not over: headway cancel {short} gives it up")
     if state in (RunState.RUNNING, RunState.INTERRUPTED, RunState.IN_DOUBT):
-        short = short_id(record.id)
         raise Rejected(f"run {short} is {state}, not over: headway resume {short} goes on")
 
 

@@ -8,15 +8,28 @@ from typing import Any, Literal
 
 from headway.jobs.events import PlainRow
 from headway.jobs.states import RunState
+from headway.ports.leases import LeaseRecord
 from headway.ports.playbooks import PlaybookRecord, PlaybookText, PlaybookVersion
-from headway.ports.store import Entry, Launch, Line, Owner, Request, RunRecord, Store
+from headway.ports.store import (
+    Entry,
+    Launch,
+    Line,
+    Lock,
+    Owner,
+    Request,
+    RunRecord,
+    Store,
+    Write,
+)
+from headway.ports.tokens import Token
 
 
 class DyingStore:
     """A store that ends the process by SIGKILL before or after its ``n``-th commit.
 
-    A commit is what a resumed run can see: ``begin``, ``take`` and ``append``, counted from 1;
-    ``commits`` has how many were made. With ``n`` 0 the store lives on and only counts.
+    A commit is what a resumed run can see: ``begin``, ``enqueue``, ``take``, ``release``,
+    ``append``, ``append_all`` and ``add_output``, counted from 1; ``commits`` has how many were
+    made. With ``n`` 0 the store lives on and only counts.
 
     ``raises``: raise this instead of ending the process. A dead store commits nothing more: from
     then on every write raises it.
@@ -45,9 +58,19 @@ class DyingStore:
         with self._commit():
             return self._store.begin(id, launch, plan, jobs, owner, at_us)
 
+    def enqueue(
+        self, id: str, launch: Launch, plan: str, jobs: int, at_us: int, *, key: str | None = None
+    ) -> str:
+        with self._commit():
+            return self._store.enqueue(id, launch, plan, jobs, at_us, key=key)
+
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         with self._commit():
             return self._store.take(id, epoch, owner, next_lap=next_lap)
+
+    def release(self, id: str, epoch: int) -> None:
+        with self._commit():
+            self._store.release(id, epoch)
 
     def append(
         self,
@@ -66,6 +89,10 @@ class DyingStore:
                 id, epoch, lap, first_seq, rows, state=state, lines=lines, answers=answers
             )
 
+    def append_all(self, writes: Sequence[Write]) -> None:
+        with self._commit():
+            self._store.append_all(writes)
+
     def add_output(self, id: str, lines: Sequence[Line]) -> None:
         with self._commit():
             self._store.add_output(id, lines)
@@ -81,14 +108,33 @@ class DyingStore:
     def asked(self, id: str) -> Sequence[Request]:
         return self._store.asked(id)
 
+    def open_requests(self, after: int = 0) -> Sequence[Request]:
+        return self._store.open_requests(after)
+
     def request(self, number: int) -> Request | None:
         return self._store.request(number)
 
     def find(self, prefix: str | None) -> RunRecord:
         return self._store.find(prefix)
 
-    def runs(self, limit: int = 20, before_us: int | None = None) -> Sequence[RunRecord]:
-        return self._store.runs(limit, before_us)
+    def runs(
+        self,
+        limit: int = 20,
+        before_us: int | None = None,
+        *,
+        groups: Sequence[str] | None = None,
+        states: Sequence[RunState] | None = None,
+    ) -> Sequence[RunRecord]:
+        return self._store.runs(limit, before_us, groups=groups, states=states)
+
+    def core_runs(self, *, unowned: bool) -> Sequence[RunRecord]:
+        return self._store.core_runs(unowned=unowned)
+
+    def locks(self) -> Sequence[Lock]:
+        return self._store.locks()
+
+    def ahead_of(self, id: str) -> Sequence[Lock]:
+        return self._store.ahead_of(id)
 
     def plan(self, id: str) -> str:
         return self._store.plan(id)
@@ -136,6 +182,35 @@ class DyingStore:
         self, id: str, limit: int = 100, before: int | None = None
     ) -> Sequence[PlaybookVersion]:
         return self._store.playbook_versions(id, limit, before)
+
+    def lease(self, name: str, owner: Owner, lease_s: float) -> int:
+        self._require_life()
+        return self._store.lease(name, owner, lease_s)
+
+    def renew(self, name: str, epoch: int) -> None:
+        self._require_life()
+        self._store.renew(name, epoch)
+
+    def leave(self, name: str, epoch: int) -> None:
+        self._require_life()
+        self._store.leave(name, epoch)
+
+    def lease_of(self, name: str) -> LeaseRecord | None:
+        return self._store.lease_of(name)
+
+    def add_token(self, token: Token) -> None:
+        self._require_life()
+        self._store.add_token(token)
+
+    def token(self, digest: str) -> Token | None:
+        return self._store.token(digest)
+
+    def tokens(self) -> Sequence[Token]:
+        return self._store.tokens()
+
+    def revoke_token(self, id: str, at_us: int) -> None:
+        self._require_life()
+        self._store.revoke_token(id, at_us)
 
     def close(self) -> None:
         self._store.close()

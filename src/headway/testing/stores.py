@@ -5,8 +5,9 @@
         def open_another(self) -> Callable[[], Store]:
             return lambda: MyStore(...)
 
-Needs pytest. Call ``pytest.register_assert_rewrite("headway.testing.stores",
-"headway.testing.playbooks")`` before the import to be shown what an assertion compared.
+Needs pytest. Call ``pytest.register_assert_rewrite("headway.testing.stores", …)`` before the import
+to be shown what an assertion compared; "headway.testing" has parts of it in "cores", "leases",
+"playbooks" and "tokens".
 """
 
 import json
@@ -22,10 +23,20 @@ from headway.jobs.events import Row, TryEnded, decode, encode
 from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.shared import Changes
 from headway.jobs.states import RunState
-from headway.ports.store import NO_JOB, Launch, Line, Owner, RunRecord, Store, storable
+from headway.ports.store import NO_JOB, Line, Owner, RunRecord, Store, storable
+from headway.testing.cores import CoresContract
+from headway.testing.leases import LeasesContract
 from headway.testing.playbooks import PlaybooksContract
-
-EVER = 2**62  # later than any moment
+from headway.testing.sample_runs import EVER as EVER
+from headway.testing.sample_runs import OTHER as OTHER
+from headway.testing.sample_runs import RUN as RUN
+from headway.testing.sample_runs import ended as ended
+from headway.testing.sample_runs import launch as launch
+from headway.testing.sample_runs import owner as owner
+from headway.testing.sample_runs import passed as passed
+from headway.testing.sample_runs import rows_of as rows_of
+from headway.testing.sample_runs import run_id as run_id
+from headway.testing.tokens import TokensContract
 
 # Text as the world has it. What no database holds comes back escaped, everything else as it was.
 HOSTILE = (
@@ -42,47 +53,7 @@ HOSTILE = (
 )
 
 
-def launch(**changes: Any) -> Launch:
-    """How a run was started, with every kind of JSON value in it."""
-    given: dict[str, Any] = {
-        "target": "release.py",
-        "root": "Root",
-        "inputs": {"": None, "list": [1, 2.5, -(2**70), True, {"a": "ä\0\ud800"}]},
-        "directory": "/tmp",
-        "options": {"slots": 4},
-        "sources": ["1f", "2e"],
-        "who": "me",
-        "version": "1",
-        "python": "3.11",
-    }
-    return Launch(**{**given, **changes})
-
-
-def owner(pid: int = 1) -> Owner:
-    return Owner("here", pid, "when it started", "a boot")
-
-
-def run_id(number: int) -> str:
-    """An id, and the order of numbers is that of ids."""
-    return f"{number:08x}" + "5" * 16
-
-
-def passed(key: int, number: int = 1) -> Row:
-    return Row("passed", 1_000_000 + key, key, number, None)
-
-
-def ended(kind: Ending, key: int, number: int) -> Row:
-    return encode(TryEnded(1_000_000, key, number, kind))
-
-
-def rows_of(store: Store, id: str) -> list[Row]:
-    return [entry.row for entry in store.journal(id)][1:]
-
-
-RUN, OTHER = run_id(1), run_id(2)
-
-
-class StoreContract(PlaybooksContract):
+class StoreContract(PlaybooksContract, CoresContract, LeasesContract, TokensContract):
     """One store, and as many more as a test opens on the same place."""
 
     @pytest.fixture
@@ -347,8 +318,11 @@ class StoreContract(PlaybooksContract):
         store.append(RUN, epoch, 1, 2, [passed(1)], state=state)
         record = store.find(RUN)
         assert (record.state, record.owner, record.epoch) == (state, None, epoch)
-        assert record.ended_us is not None
-        assert record.ended_us > 1_000_000
+        if state is RunState.QUEUED:
+            assert record.ended_us is None
+        else:
+            assert record.ended_us is not None
+            assert record.ended_us > 1_000_000
         with pytest.raises(Conflict):
             store.append(RUN, epoch, 1, 3, [passed(2)])
         with pytest.raises(Conflict):
@@ -485,6 +459,7 @@ class StoreContract(PlaybooksContract):
             RunState.IN_DOUBT,
             RunState.INTERRUPTED,
             RunState.RUNNING,
+            RunState.QUEUED,
         ]
         for ask in (
             lambda: store.find(run_id(0)),

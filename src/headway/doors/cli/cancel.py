@@ -45,11 +45,14 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
                 said = printable(answer)
                 click.echo(f"run {short}: {said}; headway logs {short} -f follows its end")
             return exits.DONE
-        if state not in (RunState.INTERRUPTED, RunState.IN_DOUBT):
+        if state not in (RunState.QUEUED, RunState.INTERRUPTED, RunState.IN_DOUBT):
             raise Rejected(f"run {short} is over already: it is {state}")
-        if no_cleanup:
+        if no_cleanup or state is RunState.QUEUED:
             asking.close(store, record, why)
-            click.echo(f"run {short} is cancelled, its Cleanups were not run")
+            how = "its Cleanups were not run"
+            if state is RunState.QUEUED:
+                how = "before its turn came"
+            click.echo(f"run {short} is cancelled, {how}")
             return exits.DONE
         code = _ended_here(store, record, why, arguments)
     return exits.DONE if code == exits.CANCELLED else code

@@ -23,6 +23,7 @@ OF_STATE = {
     RunState.INTERRUPTED: CANCELLED,
     RunState.IN_DOUBT: UNDECIDED,
     RunState.RUNNING: FAILED,
+    RunState.QUEUED: FAILED,
 }
 
 

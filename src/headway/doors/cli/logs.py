@@ -56,11 +56,13 @@ def _written(store: "Store", run: str, key: int | None, after: int = 0) -> "Iter
 
 def _followed(store: "Store", record: "RunRecord", key: int | None) -> "Iterator[Line]":
     """The lines there are, then those that come, until the run is over and all are told."""
+    from headway.jobs.states import RunState
     from headway.runtime import ownership
 
     after = 0
     while True:
-        over = not ownership.lives(store.find(record.id))
+        state = ownership.state_now(store.find(record.id))
+        over = state not in (RunState.RUNNING, RunState.QUEUED)
         for line in _written(store, record.id, key, after):
             after = line.id
             yield line

@@ -64,6 +64,11 @@ def _require_unfinished(record: "RunRecord", state: RunState) -> None:
     short = short_id(record.id)
     if state is RunState.SUCCEEDED:
         raise Rejected(f"run {short} is over: it succeeded. headway run begins a new one")
+    if state is RunState.QUEUED:
+        raise Rejected(
+            f"run {short} is queued: a core takes it up (headway core), and headway cancel"
+            f" {short} gives it up"
+        )
     if state is RunState.FAILED:
         raise Rejected(f"run {short} is over: it failed. headway retry {short} tries it again")
 

@@ -84,6 +84,7 @@ def header_lines(found: Seen) -> list[str]:
         lines.append(f"  {change.what} {moment(change.at_us)}{who}{why}")
     if found.living:
         lines.append(f"  worked on by {found.record.owner}")
+    lines += [f"  {line}" for line in found.waits]
     lines.append(f"  {tally(found.progress.counts(living=found.living))}")
     return lines
 

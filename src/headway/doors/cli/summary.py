@@ -30,6 +30,7 @@ _SAID = {
     RunState.INTERRUPTED: "interrupted",
     RunState.IN_DOUBT: "in doubt",
     RunState.RUNNING: "running",
+    RunState.QUEUED: "queued",
 }
 
 
@@ -100,7 +101,7 @@ def _next(progress: Progress, state: RunState, short: str) -> list[str]:
             return _typed((f"headway resume {short}", "goes on where it stopped"))
         case RunState.IN_DOUBT:
             return settle_lines(progress, short)
-        case RunState.SUCCEEDED | RunState.RUNNING:
+        case RunState.SUCCEEDED | RunState.RUNNING | RunState.QUEUED:
             return []
 
 

@@ -24,7 +24,7 @@ from headway.doors.cli.words import (
     took,
 )
 from headway.jobs.outcomes import Ending, Failure, Phase
-from headway.jobs.states import JobState
+from headway.jobs.states import JobState, RunState
 from headway.ports.store import short_id
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def command(run: str | None, job: str | None, **arguments: Any) -> int:
             return exits.DONE
         if not keys:
             click.echo(f"no job of run {short_id(record.id)} is in trouble: it is {found.state}")
+            for line in found.waits:
+                click.echo(f"  {line}")
         for place, key in enumerate(keys):
             if place:
                 click.echo()
@@ -230,7 +232,7 @@ def _pending(found: Seen, key: int) -> list[str]:
         lines.append("all it needs is done; its turn has not come")
     if not found.living:
         lines.append(f"nobody works on the run: it is {found.state}")
-    return lines
+    return lines + found.waits
 
 
 def _waiting(found: Seen, key: int) -> list[str]:
@@ -289,7 +291,7 @@ def _next(found: Seen, key: int) -> list[str]:
     state = found.states[key]
     if state is JobState.IN_DOUBT:
         return [f"headway settle {short} {name} --done (or --again, or --failed)"]
-    if found.living:
+    if found.living or found.state is RunState.QUEUED:
         return []
     if found.progress.ended is None or found.state in ("interrupted", "cancelled"):
         return [f"headway resume {short} goes on"]

@@ -37,6 +37,7 @@ _PLAIN: Mapping[str, str] = {
 _AS_JOB: Mapping[str, JobState] = {
     RunState.SUCCEEDED: JobState.REPAIRED,
     RunState.INTERRUPTED: JobState.WAITING,
+    RunState.QUEUED: JobState.PENDING,
 }
 
 

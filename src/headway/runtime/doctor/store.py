@@ -11,6 +11,7 @@ from headway.adapters.opening import path_of
 from headway.adapters.sql_store import SqlStore
 from headway.errors import HeadwayError, Unavailable
 from headway.jobs.states import RunState
+from headway.ports.leases import CORE
 from headway.ports.store import RunRecord, short_id
 from headway.runtime import ownership
 from headway.runtime.doctor.finding import Area
@@ -22,7 +23,7 @@ LITTLE_BYTES = 1 << 30  # free on the disk: say so
 TOO_LITTLE_BYTES = 100 << 20
 RUNS = 1_000  # the newest, that are looked through
 OLDEST_POSTGRES = 120_000
-_UNDECIDED = (RunState.RUNNING, RunState.IN_DOUBT)
+_UNDECIDED = (RunState.QUEUED, RunState.RUNNING, RunState.IN_DOUBT)
 
 
 class Seen(NamedTuple):
@@ -200,16 +201,25 @@ def _runs(area: Area, database: Database) -> int:
         area.ok(f"schema {version}, this Headway knows up to {newest}")
         records = store.runs(RUNS)
         unfinished = [record for record in records if record.state in _UNDECIDED]
+        lease = store.lease_of(CORE)
+        core = lease is not None and lease.seen_s < ownership.LEASE_S
+        if lease is not None and core:
+            area.ok(f"a core is there: {lease.owner}, heard of {lease.seen_s:.0f} s ago")
         for record in unfinished:
-            _unfinished(area, record)
+            _unfinished(area, record, core=core)
         if not unfinished:
             area.ok("no run is under way" if records else "no run yet")
         return records[0].began_us if records else 0
 
 
-def _unfinished(area: Area, record: RunRecord) -> None:
+def _unfinished(area: Area, record: RunRecord, *, core: bool) -> None:
+    """``core``: whether one is there."""
     named = f"run {short_id(record.id)} ({record.launch.target})"
     match ownership.state_now(record):
+        case RunState.QUEUED if core:
+            area.ok(f"{named} is queued")
+        case RunState.QUEUED:
+            area.warn(f"{named} is queued, and no core is there", "start one", "headway core")
         case RunState.RUNNING:
             area.ok(f"{named} is under way: {record.owner}, heard of {record.seen_s:.0f} s ago")
         case RunState.INTERRUPTED:
