@@ -174,7 +174,8 @@ class Dispatcher:
         self._past: OrderedDict[str, _Offer] = OrderedDict()  # of which lines may still come
         self._runs: dict[str, _Run] = {}
         self._queues: list[str] = []  # for replies
-        self._adopted: set[str] = set()  # queues of those before, on which something is owed
+        # Queues of those before, on which something is owed, and whether it is heard.
+        self._adopted: dict[str, bool] = {}
         self._consumers: list[Consumer] = []
 
     @property
@@ -266,9 +267,9 @@ class Dispatcher:
         """Take up an attempt that a dispatcher of this name, which has gone, offered, or was
         about to. ``worker``, ``address``: as it was claimed; None: as far as is known, nobody has.
 
-        Raises: as ``offer``.
+        Nothing is heard of it before ``hear_adopted``. Raises: WireError for what cannot be sent.
         """
-        self._adopt_queue(replies)
+        self._adopted.setdefault(replies, False)
         offer = self._taken_note_of(
             attempt,
             run,
@@ -613,13 +614,14 @@ class Dispatcher:
     def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
         self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
-    def _adopt_queue(self, name: str) -> None:
-        """Hear of what comes on a queue of one before; it goes by itself when nobody does."""
-        with self._making:
-            if name not in self._adopted:
-                self._bus.declare(self._queue(name, KEPT_S))
-                self._consume(name, self._on_reply)
-                self._adopted.add(name)
+    def hear_adopted(self) -> None:
+        """Take what is answered to adopted attempts, all of which are known now: what is heard of
+        others counts for nothing. Raises: Refused, Unavailable."""
+        for name in [name for name, is_heard in self._adopted.items() if not is_heard]:
+            # One that has expired is made again, so that it is heard as others are.
+            self._bus.declare(self._queue(name, KEPT_S))
+            self._consume(name, self._on_reply)
+            self._adopted[name] = True
 
     def _queue(self, name: str, kept_s: int) -> Queue:
         if self._durable:

@@ -66,6 +66,10 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
                 return found
         raise Conflict(f"the run that had the key {key!r} was pruned meanwhile: ask again")
 
+    def run_with_key(self, key: str) -> str | None:
+        with self._use:
+            return self._with_key(storable(key))
+
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         with self._use, self._database.transaction():
             taken = self._database.query(
@@ -180,6 +184,13 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
 
     def open_requests(self, after: int = 0) -> Sequence[Request]:
         return [_request(row) for row in self._query(statements.OPEN_REQUESTS, after=after)]
+
+    def answer(self, number: int, answer: str) -> None:
+        with self._use, self._database.transaction():
+            rows = self._database.query(statements.REQUEST, id=number)
+            if rows:
+                run = self._number(rows[0][1], afresh=True)
+                self._database.batch(statements.ANSWER, [(number, run, storable(answer))])
 
     def request(self, number: int) -> Request | None:
         rows = self._query(statements.REQUEST, id=number)

@@ -335,7 +335,7 @@ class Steps:
             )
             trial.is_offered = True
         except HeadwayError as error:
-            self._undelivered(trial, error)
+            self._told(attempt, Undelivered(error))
 
     @property
     def _run_id(self) -> str:
@@ -357,6 +357,11 @@ class Steps:
             self._inner.wake()
         if self._woken is not None:
             self._woken()
+
+    @property
+    def has_adopted(self) -> bool:
+        """Whether all attempts that were under way are gone on with."""
+        return not self._adopted
 
     @property
     def wake_at(self) -> float | None:

@@ -165,6 +165,7 @@ class RunEnded(NamedTuple):
     state: RunState
     counts: dict[str, int]  # JobState to the number of jobs
     ignored: int = 0  # news that came late, twice or from elsewhere
+    why: str = ""  # it could not be gone on with, if that is how it ended
 
 
 class PhaseEnded(NamedTuple):

@@ -14,6 +14,7 @@ from headway.errors import DefinitionError, WireError
 from headway.jobs.job import NodeSpec, Rules
 
 FORMAT = 1
+SHOWN = 20  # differences, in one message
 
 
 class Policy(NamedTuple):
@@ -209,6 +210,16 @@ class Plan:
         if not words and self.to_json() != other.to_json():
             words.append("the order of the jobs or the plan's policy is another")
         return words
+
+    def require_same(self, other: "Plan", target: str, run: str) -> None:
+        """Raises: DefinitionError that tells what another plan of the run has otherwise."""
+        differences = self.difference(other)
+        if differences:
+            listed = "\n  ".join(differences[:SHOWN])
+            raise DefinitionError(
+                f"the plan of {target} is no longer that of run {run}:\n  {listed}\n"
+                "Undo that to go on with this run, or start a new one."
+            )
 
     def _by_name(self) -> dict[str, tuple[tuple[str, ...], Rules]]:
         names = self.names

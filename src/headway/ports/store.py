@@ -38,6 +38,8 @@ class Launch(NamedTuple):
     locks: Sequence[str] = ()  # tags: of the runs with one tag, one goes on at a time
     surroundings: Mapping[str, Any] = {}  # JSON: triggers, checks and actions, as they were then
     source: str = ""  # the address it was asked from
+    hosts: Sequence[str] = ()  # all that its steps have to do with; none: nobody knows
+    asked: str = ""  # a digest of the request for it, to know another one by the same key
 
 
 def short_id(id: str) -> str:
@@ -166,6 +168,9 @@ class Store(Playbooks, Leases, Tokens, Protocol):
         Raises: Conflict for an id in use, Rejected for a group, a tag or a key that is too long.
         """
 
+    def run_with_key(self, key: str) -> str | None:
+        """The run that was stored by ``enqueue`` with this key, as long as it is there."""
+
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         """Become the owner of a run that stood at ``epoch``; the new epoch.
 
@@ -225,6 +230,9 @@ class Store(Playbooks, Leases, Tokens, Protocol):
 
     def open_requests(self, after: int = 0) -> Sequence[Request]:
         """Those of all runs of a core that nobody has answered, with greater numbers."""
+
+    def answer(self, number: int, answer: str) -> None:
+        """Answer a request of a run that nobody owns; one that was answered keeps its answer."""
 
     def request(self, number: int) -> Request | None:
         """A request, answered or not; None for none."""

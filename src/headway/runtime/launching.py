@@ -21,7 +21,6 @@ from headway.jobs.events import (
     decode,
 )
 from headway.jobs.plan import Plan
-from headway.jobs.redaction import Redaction
 from headway.jobs.schedule import Schedule
 from headway.jobs.standing import SUCCEEDED
 from headway.jobs.states import JobState, RunState
@@ -98,7 +97,7 @@ def begin(
         sources=fingerprints(loaded.definitions),
         who=who(),
         version=headway.__version__,
-        python=_python(),
+        python=python_version(),
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)
@@ -113,7 +112,7 @@ def begin(
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
-        redaction=_redaction(loaded),
+        redaction=loaded.redaction,
         cleanup=options.cleanup,
         strict=options.strict,
     )
@@ -143,23 +142,12 @@ def reload(
             )
     inputs = {**launch.inputs, **(again or {})}
     loaded = load(launch.target, inputs, stored.policy._asdict(), stored=store)
-    differences = stored.difference(loaded.plan)
-    if differences:
-        listed = "\n  ".join(differences[:20])
-        raise DefinitionError(
-            f"the plan of {launch.target} is no longer that of run {short_id(record.id)}:\n"
-            f"  {listed}\nUndo that to go on with this run, or start a new one with headway run."
-        )
+    stored.require_same(loaded.plan, launch.target, short_id(record.id))
     return loaded, _changed_sources(launch, loaded)
 
 
-def _redaction(loaded: Loaded) -> Redaction | None:
-    values = [str(loaded.inputs[name]) for name in loaded.secrets]
-    return Redaction(values) if values else None
-
-
 def _changed_sources(launch: Launch, loaded: Loaded) -> list[str]:
-    if launch.python != _python():
+    if launch.python != python_version():
         return []  # compiled by another Python, code cannot be compared
     now = fingerprints(loaded.definitions)
     return [
@@ -221,7 +209,7 @@ def take_up(
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
-        redaction=_redaction(loaded),
+        redaction=loaded.redaction,
         cleanup=options.cleanup,
         strict=options.strict,
         start=Stood(loaded.plan, events).start(),
@@ -351,7 +339,8 @@ def who() -> str:
         return f"uid {os.getuid()}"
 
 
-def _python() -> str:
+def python_version() -> str:
+    """Python's, as a run keeps it: major and minor."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from headway.errors import DefinitionError
 from headway.jobs.plan import Plan
+from headway.jobs.redaction import Redaction
 
 
 class UnknownTarget(DefinitionError):
@@ -36,6 +37,12 @@ class Loaded(NamedTuple):
         """The inputs as a store may have them."""
         given = {name: value for name, value in self.inputs.items() if name not in self.secrets}
         return given | {name: ref for name, ref in self.secrets.items() if ref}
+
+    @property
+    def redaction(self) -> Redaction | None:
+        """What takes the values that nobody is to see out of all that is told and written."""
+        values = [str(self.inputs[name]) for name in self.secrets]
+        return Redaction(values) if values else None
 
 
 def load_module(place: str, target: str) -> ModuleType:

@@ -52,8 +52,13 @@ def lives(record: RunRecord) -> bool:
     if owner is None:
         return False
     if owner.host == socket.gethostname():
-        return owner.boot == boot_id() and process_started(owner.pid) == owner.started
+        return is_there(owner)
     return record.seen_s < LEASE_S
+
+
+def is_there(owner: Owner) -> bool:
+    """Whether a process of this machine still is."""
+    return owner.boot == boot_id() and process_started(owner.pid) == owner.started
 
 
 def state_now(record: RunRecord) -> RunState:

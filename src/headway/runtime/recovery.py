@@ -1,7 +1,7 @@
 """Where a run stood when it was cut off, out of its journal, and what becomes of what was lost."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from headway.jobs.events import (
     CleanupEnded,
@@ -12,6 +12,7 @@ from headway.jobs.events import (
     RunIntended,
     RunResumed,
     RunRetried,
+    StepClaimed,
     TryEnded,
 )
 from headway.jobs.outcomes import Ending, Failure, Phase
@@ -41,6 +42,7 @@ class Stood:
         self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
         self._cleanup_failures: list[tuple[int, Failure]] = []
         self._told: list[tuple[int, int, str, str]] = []  # notices
+        self._claimed: dict[str, StepClaimed] = {}  # by attempt: who has it, or had it last
         self._standing = Standing(plan)
         for event in events:
             self._standing.apply(event)
@@ -68,6 +70,8 @@ class Stood:
             self._begun_now.clear()
         elif isinstance(event, NoticeIntended):
             self._told.append((event.key, event.number, event.notice, event.transport))
+        elif isinstance(event, StepClaimed):
+            self._claimed[event.attempt] = event
         elif isinstance(event, ProcessStarted):
             self._commands.setdefault((event.key, event.number), []).append(event)
         elif isinstance(event, CleanupIntended):
@@ -94,12 +98,28 @@ class Stood:
         known = ended is not None and ended.ending is not Ending.OVERDUE
         return known and (place in self._cleaned or place not in self._cleaning)
 
-    def lost(self) -> list[TryEnded]:
-        """The ends of tries of run-only jobs whose Run began and whose end nobody saw."""
+    def under_way(self) -> dict[tuple[int, int], tuple[RunIntended, StepClaimed | None]]:
+        """The attempts at steps that may be heard of yet, where their answers are kept for us.
+
+        By place: as what it was dispatched, and who has it, if that is known.
+        """
+        return {
+            place: (intended, self._claimed.get(intended.attempt))
+            for place, intended in self._intended.items()
+            if intended.replies and place not in self._ended
+        }
+
+    def lost(self, under_way: Container[tuple[int, int]] = ()) -> list[TryEnded]:
+        """The ends of tries of run-only jobs whose Run began and whose end nobody saw.
+
+        ``under_way``: places of those that are gone on with.
+        """
         found: list[TryEnded] = []
         for place, intended in self._intended.items():
             rules = self._plan.rules[intended.key]
             if rules.has_check or place in self._ended or rules.on_lost == "rerun":
+                continue
+            if place in under_way:
                 continue
             found.append(
                 TryEnded(

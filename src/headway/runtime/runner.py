@@ -130,6 +130,7 @@ class Runner:
         self.broken: int | None = None  # the job whose own code stopped a strict run
         self._answered: deque[RunCancelled | Settled] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
+        self._leaving = False
         self._owed = start.owed
         self._told = set(start.told)
         self._looked = 0.0
@@ -290,7 +291,15 @@ class Runner:
             if self._answered:
                 self._apply()
 
+    def leave(self) -> None:
+        """Have ``run`` give the run up as it stands, as Ctrl-C would. Any thread."""
+        self._leaving = True
+        self._executor.wake()
+
     def _keep_up(self) -> None:
+        if self._leaving:
+            self._leaving = False
+            raise KeyboardInterrupt
         if self._journal is not None and not self._executor.blocks:
             self.tick()
 

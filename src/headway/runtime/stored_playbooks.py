@@ -11,6 +11,7 @@ from typing import Any
 
 from headway.adapters.documents import read
 from headway.errors import Rejected
+from headway.jobs.plan import Plan
 from headway.ports.playbooks import (
     STORED,
     PlaybookRecord,
@@ -18,6 +19,7 @@ from headway.ports.playbooks import (
     PlaybookText,
     PlaybookVersion,
 )
+from headway.ports.store import RunRecord, Store, short_id
 from headway.releases.playbook import Playbook
 from headway.releases.reading import FORMAT, playbook_of
 from headway.runtime import clocks
@@ -128,3 +130,16 @@ def _checked(
 ) -> tuple[Playbook, PlaybookText]:
     playbook = playbook_of(read(body, notation, place), group=group)
     return playbook, PlaybookText(body.decode(), notation, FORMAT)
+
+
+def reload_stored(store: Store, record: RunRecord) -> Loaded:
+    """The playbook of a deployment as it was when that was asked for, with its plan.
+
+    Raises: DefinitionError when the plan is no longer the same, when an input cannot be had, and
+    as ``load_stored``.
+    """
+    stored = Plan.from_json(store.plan(record.id))
+    launch = record.launch
+    loaded = load_stored(store, launch.target, launch.inputs, stored.policy._asdict())
+    stored.require_same(loaded.plan, launch.target, short_id(record.id))
+    return loaded

@@ -218,6 +218,19 @@ class CoresContract:
         store.prune(EVER, 0)
         assert [request.id for request in store.open_requests()] == [second]
 
+    def test_a_request_to_a_run_of_nobody_is_answered_once(
+        self, store: Store, another: Any
+    ) -> None:
+        enqueue(store, RUN)
+        number = store.ask(RUN, "pause", {}, "me", 1)
+        another().answer(number, "no")
+        store.answer(number, "yes")
+        store.answer(number + 1, "there is none")
+        request = store.request(number)
+        assert request is not None
+        assert request.answer == "no"
+        assert store.open_requests() == []
+
     def test_who_reads_requests_on_and_on_misses_none(self, another: Any) -> None:
         stores = [another() for _ in range(4)]
         enqueue(stores[0], RUN)

@@ -64,6 +64,9 @@ class DyingStore:
         with self._commit():
             return self._store.enqueue(id, launch, plan, jobs, at_us, key=key)
 
+    def run_with_key(self, key: str) -> str | None:
+        return self._store.run_with_key(key)
+
     def take(self, id: str, epoch: int, owner: Owner, *, next_lap: bool = False) -> int:
         with self._commit():
             return self._store.take(id, epoch, owner, next_lap=next_lap)
@@ -110,6 +113,10 @@ class DyingStore:
 
     def open_requests(self, after: int = 0) -> Sequence[Request]:
         return self._store.open_requests(after)
+
+    def answer(self, number: int, answer: str) -> None:
+        self._require_life()
+        self._store.answer(number, answer)
 
     def request(self, number: int) -> Request | None:
         return self._store.request(number)

@@ -76,14 +76,17 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
     def enqueue(
         self, id: str, launch: Launch, plan: str, jobs: int, at_us: int, *, key: str | None = None
     ) -> str:
-        kept = None if key is None else storable(key)
         record = RunRecord(id, RunState.QUEUED, launch, at_us, None, None, 0, 1, 0.0, jobs, True)
         with self._lock:
-            for there in self._runs.values():
-                if kept is not None and there.key == kept:
-                    return there.record.id
-            self._store(record, plan, kept)
+            if key is not None and (found := self.run_with_key(key)):
+                return found
+            self._store(record, plan, None if key is None else storable(key))
             return id
+
+    def run_with_key(self, key: str) -> str | None:
+        with self._lock:
+            kept = storable(key)
+            return next((one.record.id for one in self._runs.values() if one.key == kept), None)
 
     def _store(self, record: RunRecord, plan: str, key: str | None) -> None:
         require_indexable(record.launch, key)
@@ -212,6 +215,12 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
                 and request.answer is None
                 and self._runs[request.run].record.core
             ]
+
+    def answer(self, number: int, answer: str) -> None:
+        with self._lock:
+            request = self._requests.get(number)
+            if request is not None and request.answer is None:
+                self._requests[number] = request._replace(answer=storable(answer))
 
     def request(self, number: int) -> Request | None:
         with self._lock:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "step": ("step", "Send one step to a worker and watch it."),
     "worker": ("worker", "Serve a worker class."),
     "workers": ("workers", "List the workers that are there."),
+    "core": ("core", "Accept deployments and drive them."),
     "playbook": ("playbooks", "Check playbooks, and store them."),
     "doctor": ("doctor", "Look at bus, store, clocks, versions and limits."),
     "conform": ("conform", "Tell a worker's author what is wrong with it."),

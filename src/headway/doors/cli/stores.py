@@ -32,7 +32,7 @@ def opened(
     if not make:
         require_there(settings, holds)
     elif not settings.db_from:
-        _make_home(Path(settings.db).parent)
+        make_home(Path(settings.db).parent)
     store = open_store(settings)
     try:
         yield store
@@ -40,7 +40,7 @@ def opened(
         store.close()
 
 
-def _make_home(directory: Path) -> None:
+def make_home(directory: Path) -> None:
     """The default store's directory, which keeps itself out of version control."""
     try:
         directory.mkdir(mode=0o700)

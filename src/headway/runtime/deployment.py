@@ -1,0 +1,255 @@
+"""One run in the hands of a core: taken up from the store, carried on, let go.
+
+A run of steps alone is advanced by the core's own thread, whenever there is news of it. One that
+has Python jobs has a thread of its own, in which its jobs' threads are waited for.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headway.adapters.dispatching import Dispatcher
+from headway.adapters.steps import Adopted, Steps
+from headway.errors import HeadwayError
+from headway.jobs.events import Event, RunEnded, RunIntended, RunResumed, RunRetried, StepClaimed
+from headway.jobs.events import decode as decoded
+from headway.jobs.states import RunState
+from headway.ports.store import Owner, Request, RunRecord, Store, short_id
+from headway.releases.steps import StepNode
+from headway.runtime import clocks
+from headway.runtime.executors import make
+from headway.runtime.journal import Journal
+from headway.runtime.launching import retry_keys
+from headway.runtime.ledger import Ledger, StagedJournal
+from headway.runtime.loading import Loaded
+from headway.runtime.recovery import Stood
+from headway.runtime.runner import STOP_GRACE_S, Runner
+
+_LOG = logging.getLogger("headway.core")
+JOB_SLOTS = 4  # Python jobs of one run at once
+ADOPTS_S = 5.0  # for a run's thread to go on with what was under way
+
+
+@dataclass(slots=True)
+class Hold:
+    """What a core works with."""
+
+    store: Store
+    ledger: Ledger
+    dispatcher: Dispatcher
+    owner: Owner
+    step_timeout_s: float
+
+
+class Deployment(Protocol):
+    """A run that this process owns."""
+
+    due: float | None  # when somebody has said to look at it again
+
+    def advance(self) -> RunState | None:
+        """All that can be done without waiting; where the run stands, once it is over."""
+
+    def asked(self, request: Request) -> None:
+        """Answer a request, and do what it wants."""
+
+    @property
+    def wake_at(self) -> float | None:
+        """When it is to be advanced though nothing was heard; monotonic seconds."""
+
+    def look(self) -> None:
+        """Let what has gone on for a while be written."""
+
+    @property
+    def has_adopted(self) -> bool:
+        """Whether it goes on with all that was under way, as far as it will."""
+
+    def forsake(self) -> None:
+        """It is somebody else's now: nothing more is done for it."""
+
+    def hand_back(self, store: Store) -> None:
+        """Leave it as it stands, for another core to go on with."""
+
+
+class _Advanced:
+    """A run of steps alone."""
+
+    def __init__(self, runner: Runner, steps: Steps, journal: StagedJournal) -> None:
+        self.due: float | None = None
+        self._runner = runner
+        self._steps = steps
+        self._journal = journal
+        runner.open()
+
+    def advance(self) -> RunState | None:
+        state = self._runner.advance()
+        if state is not None:
+            self._journal.after(self._runner.close)
+        return state
+
+    def asked(self, request: Request) -> None:
+        self._runner.asked(request)
+
+    @property
+    def wake_at(self) -> float | None:
+        found = [at for at in (self._steps.wake_at, self._runner.wake_at) if at is not None]
+        return min(found) if found else None
+
+    @property
+    def has_adopted(self) -> bool:
+        return True  # with the first advance
+
+    def look(self) -> None:
+        if self._journal.going:
+            self._journal.look()
+
+    def forsake(self) -> None:
+        self._runner.close()
+
+    def hand_back(self, store: Store) -> None:
+        store.release(self._journal.run, self._journal.epoch)
+
+
+class _InThread:
+    """A run with Python jobs."""
+
+    wake_at = None
+
+    def __init__(self, runner: Runner, steps: Steps, woken: Callable[[], object]) -> None:
+        self.due: float | None = None
+        self._runner = runner
+        self._steps = steps
+        self._adopts_until = clocks.monotonic() + ADOPTS_S
+        self._woken = woken
+        self._state: RunState | None = None
+        name = f"headway-run {short_id(runner.run_id)}"
+        self._thread = threading.Thread(target=self._carry_out, name=name, daemon=True)
+        self._thread.start()
+
+    def _carry_out(self) -> None:
+        self._state = RunState.INTERRUPTED
+        try:
+            self._state = self._runner.run()
+        except KeyboardInterrupt:
+            pass  # it was handed back
+        except HeadwayError as error:
+            _LOG.warning("deployment %s is let go: %s", short_id(self._runner.run_id), error)
+        finally:
+            self._woken()
+
+    def advance(self) -> RunState | None:
+        return None if self._thread.is_alive() and self._state is None else self._state
+
+    def asked(self, request: Request) -> None:
+        pass  # its thread looks for requests itself
+
+    @property
+    def has_adopted(self) -> bool:
+        # What was under way is not gone on with where the run was cancelled, say.
+        return self._steps.has_adopted or clocks.monotonic() >= self._adopts_until
+
+    def look(self) -> None:
+        pass
+
+    def forsake(self) -> None:
+        self._runner.leave()
+
+    def hand_back(self, store: Store) -> None:
+        self._runner.leave()
+        self._thread.join(STOP_GRACE_S + 1)
+
+
+def take_up(
+    hold: Hold,
+    record: RunRecord,
+    loaded: Loaded,
+    woken: Callable[[], object],
+    *,
+    retry: Request | None = None,
+) -> Deployment:
+    """Become the owner of a run, and make ready to go on with it where it stood.
+
+    ``woken`` is called when there is news of it, in any thread. ``retry``: somebody wants a run
+    that is over tried anew; it is answered.
+    Raises: Lost when somebody took it meanwhile; DefinitionError for a job that is not there.
+    """
+    plan = loaded.plan
+    entries = list(hold.store.journal(record.id))
+    events: list[Event] = [decoded(entry.row) for entry in entries]
+    keys: Sequence[int] | None = None
+    if retry is not None:
+        keys = retry_keys(plan, events, retry.args.get("job"))
+    epoch = hold.store.take(record.id, record.epoch, hold.owner, next_lap=keys is not None)
+    has_jobs = not all(isinstance(one, StepNode) for one in loaded.definitions)
+    journal = _journal(hold, record, epoch, keys is not None, len(entries) + 1, staged=not has_jobs)
+    stood = Stood(plan, events)
+    under_way = stood.under_way()
+    told: list[Event] = []
+    if record.epoch:  # somebody had it before
+        told.append(RunResumed(clocks.now_us(), str(hold.owner)))
+    told += stood.lost(under_way)
+    if retry is not None and keys is not None:
+        told.append(RunRetried(clocks.now_us(), tuple(keys), retry.who))
+    if told:
+        journal.write(*told)
+    if retry is not None:
+        journal.answer(retry.id, "it is tried anew")
+    if has_jobs:
+        stood.end_processes(record.id)
+    steps = Steps(
+        hold.dispatcher,
+        clocks.new_id,
+        clocks.now_us,
+        make("threads", JOB_SLOTS) if has_jobs else None,
+        timeout_s=hold.step_timeout_s,
+        adopted=_adopted(under_way),
+        woken=woken,
+    )
+    runner = Runner(
+        plan,
+        loaded.definitions,
+        steps,
+        inputs=loaded.inputs,
+        journal=journal,
+        redaction=loaded.redaction,
+        start=Stood(plan, [*events, *told]).start(),
+    )
+    if isinstance(journal, StagedJournal):
+        return _Advanced(runner, steps, journal)
+    return _InThread(runner, steps, woken)
+
+
+def give_up(hold: Hold, record: RunRecord, why: str) -> None:
+    """End a run that cannot be gone on with. Raises: Lost when somebody took it meanwhile."""
+    epoch = hold.store.take(record.id, record.epoch, hold.owner)
+    count = sum(1 for _ in hold.store.journal(record.id))
+    journal = _journal(hold, record, epoch, False, count + 1, staged=True)
+    journal.write(RunEnded(clocks.now_us(), RunState.FAILED, {}, why=why), state=RunState.FAILED)
+
+
+def _journal(
+    hold: Hold, record: RunRecord, epoch: int, next_lap: bool, next_seq: int, *, staged: bool
+) -> Journal:
+    lap = record.lap + next_lap
+    if staged:
+        return StagedJournal(
+            hold.ledger, record.id, epoch, lap=lap, next_seq=next_seq, now_us=clocks.now_us
+        )
+    return Journal(hold.store, record.id, epoch, lap=lap, next_seq=next_seq, now_us=clocks.now_us)
+
+
+def _adopted(
+    under_way: Mapping[tuple[int, int], tuple[RunIntended, StepClaimed | None]],
+) -> dict[tuple[int, int], Adopted]:
+    return {
+        place: Adopted(
+            intended.attempt,
+            intended.replies,
+            intended.at_us,
+            None if claimed is None else claimed.worker,
+            "" if claimed is None else claimed.address,
+            intended.failure,
+        )
+        for place, (intended, claimed) in under_way.items()
+    }

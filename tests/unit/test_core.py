@@ -1,0 +1,265 @@
+"""A core drives deployments to their ends, whatever becomes of the process, all in memory."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from headway.adapters.memory_broker import MemoryBroker
+from headway.adapters.memory_bus import MemoryBus
+from headway.jobs.events import StepClaimed, TryEnded, decode
+from headway.jobs.states import RunState
+from headway.ports.bus import DIRECT_REPLY_TO, Message
+from headway.runtime import clocks
+from headway.runtime.core import CoreRules
+from headway.runtime.deploying import deploy, read_release
+from headway.runtime.serving_core import CoreService
+from headway.runtime.stored_playbooks import add
+from headway.runtime.worker import Worker
+from headway.runtime.worker_trial import served
+from headway.testing.memory import MemoryStore
+from headway.wire import names
+from headway.wire.messages import JobAnswer, JobRequest
+from headway.workers.noop import NoopWorker
+
+SOON_S = 20.0
+TWO_HOSTS = """
+group: shop
+name: Two hosts
+execution:
+  - description: one after the other
+    hosts: [web1, web2]
+    steps: [noop:First, noop:Second]
+"""
+
+
+class KeptStore(MemoryStore):
+    """Outlives the cores that work with it."""
+
+    def close(self) -> None:
+        pass
+
+
+class Place:
+    """One store and one broker, where cores come and go."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.store = KeptStore()
+        self.broker = MemoryBroker("core")
+        self._stack = stack
+
+    def bus(self) -> MemoryBus:
+        return MemoryBus(self.broker)
+
+    def open_bus(self) -> MemoryBus:
+        bus = self.bus()
+        bus.open()
+        self._stack.callback(bus.close)
+        return bus
+
+    def serve(self, worker_class: type[Worker]) -> Worker:
+        return self._stack.enter_context(served(worker_class, self.open_bus()))
+
+    def core(self) -> "RunningCore":
+        core = RunningCore(self)
+        self._stack.callback(core.stop)
+        return core
+
+    def playbook(self, text: str = TWO_HOSTS) -> str:
+        return add(self.store, text.encode(), "YAML", "a test", who="anna").id
+
+    def deploy(self, playbook: str, **inputs: Any) -> str:
+        release = read_release(self.store, self.store.find_playbook(playbook))
+        return deploy(self.store, release, inputs, who="anna").run
+
+    def state(self, run: str) -> RunState:
+        return self.store.find(run).state
+
+    def ended(self, run: str) -> RunState:
+        until(lambda: self.store.find(run).ended_us is not None)
+        return self.state(run)
+
+    def events(self, run: str) -> list[Any]:
+        return [decode(entry.row) for entry in self.store.journal(run)]
+
+
+class RunningCore:
+    def __init__(self, place: Place) -> None:
+        self.service = CoreService(lambda: place.store, place.bus, CoreRules(look_s=0.01))
+        self._thread = threading.Thread(target=self.service.serve, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.service.stop()
+        self._thread.join(SOON_S)
+        assert not self._thread.is_alive()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = clocks.monotonic() + SOON_S
+    while not holds():
+        assert clocks.monotonic() < deadline, "it did not come to that"
+        threading.Event().wait(0.005)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    with ExitStack() as stack:
+        yield Place(stack)
+
+
+def test_a_deployment_is_carried_out(place: Place) -> None:
+    place.serve(NoopWorker)
+    run = place.deploy(place.playbook())
+    assert place.state(run) is RunState.QUEUED
+    place.core()
+    assert place.ended(run) is RunState.SUCCEEDED
+    ends = [event for event in place.events(run) if isinstance(event, TryEnded)]
+    assert [event.key for event in ends] == [0, 1, 2, 3]
+
+
+def test_many_are_carried_out_at_once(place: Place) -> None:
+    for _ in range(4):
+        place.serve(NoopWorker)
+    playbook = place.playbook()
+    runs = [place.deploy(playbook) for _ in range(50)]
+    place.core()
+    assert {place.ended(run) for run in runs} == {RunState.SUCCEEDED}
+
+
+def test_a_step_that_fails_stops_its_deployment(place: Place) -> None:
+    place.serve(NoopWorker)
+    run = place.deploy(place.playbook(TWO_HOSTS.replace("noop:Second", "noop:Fail")))
+    place.core()
+    assert place.ended(run) is RunState.FAILED
+    assert len([event for event in place.events(run) if isinstance(event, TryEnded)]) == 2
+
+
+class HeldWorker(Worker):
+    """Takes steps, and ends them when the test says so."""
+
+    begun: threading.Semaphore
+    go: threading.Event
+    steps: list[str]
+
+    def process(self, channel: Any, deliver: Any, properties: Any, body: Any, output: Any) -> None:
+        self.ack(deliver)
+        self.steps.append(properties.message_id)
+        self.begun.release()
+        self.go.wait(SOON_S)
+        self.send(properties.reply_to, properties.correlation_id, {"status": "completed"}, "")
+
+
+def held() -> type[HeldWorker]:
+    attributes = {"begun": threading.Semaphore(0), "go": threading.Event(), "steps": []}
+    return type("NoopWorker", (HeldWorker,), attributes)
+
+
+def test_what_a_core_left_under_way_is_gone_on_with_by_the_next(place: Place) -> None:
+    worker = held()
+    place.serve(worker)
+    run = place.deploy(place.playbook())
+    first = place.core()
+    assert worker.begun.acquire(timeout=SOON_S)
+    first.stop()
+    assert place.state(run) is RunState.RUNNING
+    assert place.store.find(run).owner is None
+    worker.go.set()
+    place.core()
+    assert place.ended(run) is RunState.SUCCEEDED
+    assert len(worker.steps) == 4, "no step was begun twice"
+    claims = [event for event in place.events(run) if isinstance(event, StepClaimed)]
+    assert len(claims) == 4
+
+
+def test_a_deployment_can_be_cancelled_while_it_waits_for_a_core(place: Place) -> None:
+    place.serve(NoopWorker)
+    run = place.deploy(place.playbook())
+    number = place.store.ask(run, "cancel", {}, "anna", clocks.now_us())
+    place.core()
+    assert place.ended(run) is RunState.CANCELLED
+    request = place.store.request(number)
+    assert request is not None
+    assert request.answer == "cancelling"
+
+
+def test_a_deployment_that_failed_can_be_tried_again(place: Place) -> None:
+    worker = held()
+    worker.go.set()
+    run = place.deploy(place.playbook(TWO_HOSTS.replace("noop:Second", "other:Step")))
+    place.serve(NoopWorker)
+    place.core()
+    assert place.ended(run) is RunState.FAILED, "nobody serves it"
+    place.serve(type("OtherWorker", (NoopWorker,), {}))
+    place.store.ask(run, "retry", {}, "anna", clocks.now_us())
+    until(lambda: place.state(run) is RunState.SUCCEEDED)
+
+
+class Asker:
+    """Asks for deployments over the bus."""
+
+    def __init__(self, place: Place) -> None:
+        self._bus = place.open_bus()
+        self.answers: list[str | None] = []
+        self._bus.consume(DIRECT_REPLY_TO, self._heard, inline=True)
+
+    def _heard(self, delivery: Any) -> None:
+        self.answers.append(JobAnswer.decode(delivery.message.body).id)
+
+    def ask(self, body: bytes, id: str | None = None) -> None:
+        message = Message(body, names.JSON, reply_to=DIRECT_REPLY_TO, message_id=id)
+        self._bus.publish(message, names.JOB_CREATE, names.EXCHANGE).wait(SOON_S)
+
+
+def test_a_deployment_is_asked_for_over_the_bus(place: Place) -> None:
+    place.serve(NoopWorker)
+    playbook = place.playbook()
+    core = place.core()
+    assert core.service.leads.wait(SOON_S)
+    asker = Asker(place)
+    body = JobRequest(group="shop", playbook_id=playbook, user_id="mira").encode()
+    until(lambda: place.broker.exists("core"))
+    asker.ask(body, "1")
+    asker.ask(body, "1")  # delivered again
+    asker.ask(body, "2")
+    until(lambda: len(asker.answers) == 3)
+    first, again, second = asker.answers
+    assert first is not None
+    assert first == again != second
+    assert place.ended(first) is RunState.SUCCEEDED
+    assert place.store.find(first).launch.who == "mira"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no JSON",
+        b"{}",
+        b'{"group": "shop", "playbook_id": "ffffffffffffffffffffffff"}',
+        b'{"group": "shop", "playbook_id": "f"}',
+    ],
+)
+def test_a_request_that_makes_no_sense_is_answered_null(place: Place, body: bytes) -> None:
+    core = place.core()
+    assert core.service.leads.wait(SOON_S)
+    asker = Asker(place)
+    until(lambda: place.broker.exists("core"))
+    asker.ask(body)
+    until(lambda: asker.answers == [None])
+    assert not place.store.runs()
+
+
+def test_deployments_that_share_a_lock_wait_for_each_other(place: Place) -> None:
+    worker = held()
+    place.serve(worker)
+    place.serve(worker)
+    playbook = place.playbook("lock: [catalogue]" + TWO_HOSTS)
+    first, second = place.deploy(playbook), place.deploy(playbook)
+    place.core()
+    assert worker.begun.acquire(timeout=SOON_S)
+    assert place.state(second) is RunState.QUEUED
+    worker.go.set()
+    assert place.ended(first) is RunState.SUCCEEDED
+    assert place.ended(second) is RunState.SUCCEEDED
