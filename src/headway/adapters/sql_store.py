@@ -109,6 +109,9 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
                 self._write(writes)
         except Conflict as error:
             raise self._refusal(writes, error) from error
+        for write in writes:
+            if write.state in OVER:
+                self._numbers.pop(write.id, None)  # a core outlives its runs
 
     def _write(self, writes: Sequence[Write]) -> None:
         self._hold(writes)
