@@ -200,6 +200,7 @@ class Runner:
                 self.schedule.cancel()
                 self._put_away()
             self.clean_up()
+            self._hear_out()
         finally:
             self._executor.close()
 
@@ -497,6 +498,7 @@ class Runner:
 
     def _leave(self, state: RunState) -> None:
         """Give the run up: it is over, or for somebody else to go on with."""
+        self._hear_out()
         if self._journal is not None and state in _OVER:
             for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
@@ -506,6 +508,13 @@ class Runner:
             ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
             self._record.write(ended, state=state)
         self._work.is_written = True
+
+    def _hear_out(self) -> None:
+        """A worker's last line comes after its answer, which may have ended the run."""
+        try:
+            self._hear(self._executor.hear_out())
+        except KeyboardInterrupt:
+            pass  # somebody is impatient, and all that matters is here
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first."""

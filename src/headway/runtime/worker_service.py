@@ -268,7 +268,7 @@ class WorkerService:
     def _worked_on(self, step: StepInHand) -> None:
         worker = self._worker
         output = Output(self.sender.say, self._output_level)
-        worker.output = output
+        worker.output = step.output = output
         channel, deliver, properties = given(
             self.connection.bus.place, self.settler, self.sender, step.delivery, step.tag
         )
@@ -280,7 +280,12 @@ class WorkerService:
         except (Exception, SystemExit) as error:
             self._failed(step, error)
         finally:
-            output.debug(f"Finished {self.name}.{step.run} - {_now()}\n\n")
+            self._say_last(step)
+
+    def _say_last(self, step: StepInHand) -> None:
+        if step.is_closing:
+            self.sender.say("debug", f"Finished {self.name}.{step.run} - {_now()}\n\n", closes=True)
+        step.output = None
 
     def _failed(self, step: StepInHand, error: BaseException) -> None:
         self._log.error("%s - process failed", step.run, exc_info=error)
