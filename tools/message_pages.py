@@ -31,6 +31,8 @@ The names of the messages link to their JSON Schemas. This page and the schemas 
 the worker did before it said so | – |
 | header `headway-worker` | – | in responses, who sends them, as in the claim |
 | header `headway-notices` | – | in responses, the notices sent so far: `phase.transport` |
+| header `headway-closing` | – | `true` in a final response: a last line of output follows, which \
+has it too |
 """
 
 

@@ -122,11 +122,16 @@ class Hand:
         echo: bool = True,
         notices: Iterable[str] = (),
         attempt: str | None = None,
+        closing: bool = False,
         **more: Any,
     ) -> None:
-        """Answer; without ``echo`` as a worker does that knows nothing of attempts."""
+        """Answer; without ``echo`` as a worker does that knows nothing of attempts.
+
+        ``closing``: and a last line follows.
+        """
         sent = step.message
-        headers = {names.WORKER: self.name, names.NOTICES: list(notices)} if echo else {}
+        known = {names.WORKER: self.name, names.NOTICES: list(notices)} if echo else {}
+        headers = {**known, names.CLOSING: True} if closing else known
         message = Message(
             json.dumps({"status": status, **more}).encode(),
             names.JSON,
@@ -137,12 +142,13 @@ class Hand:
         assert sent.reply_to is not None
         self.bus.publish(message, sent.reply_to).wait(DEADLINE_S)
 
-    def write(self, step: Delivery, text: str, *, named: bool = True) -> None:
-        """A line of output."""
+    def write(self, step: Delivery, text: str, *, named: bool = True, closes: bool = False) -> None:
+        """A line of output; ``closes``: the last."""
         sent = step.message
         message = Message(
             json.dumps({"message": text}).encode(),
             names.JSON,
+            {names.CLOSING: True} if closes else {},
             correlation_id=sent.correlation_id,
             message_id=sent.message_id if named else None,
         )

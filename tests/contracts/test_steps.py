@@ -7,20 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway import Job
+from headway import DummyJob, Job
 from headway.adapters.bus_address import parse_bus_url
 from headway.adapters.inline import Inline
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
+from headway.adapters.steps import Steps
 from headway.adapters.threads import Threads
 from headway.errors import Unavailable
+from headway.jobs.compiling import compile_jobs
+from headway.jobs.events import OutputWritten, RunEnded, TryEnded
 from headway.jobs.outcomes import Ending, Outcome, Phase
+from headway.jobs.states import RunState
 from headway.ports.bus import Bus, Message
+from headway.ports.executor import Late
+from headway.runtime import clocks
 from headway.runtime.buses import make_bus
+from headway.runtime.runner import Runner
 from headway.runtime.worker import Worker
 from headway.wire import names
 from tests.contracts.stepping import (
     DEADLINE_S,
+    SOON_S,
     LosesConfirmations,
     Network,
     node,
@@ -594,6 +602,106 @@ class StepsContract:
         on.until(lambda: on.dispatcher.is_taken(step.message.message_id or ""))
         on.steps.close()
         assert not hand.grant()
+
+    # Last words
+
+    @pytest.mark.parametrize("first", ["line", "answer"])
+    def test_the_last_line_of_the_last_step_is_heard_out(
+        self, network: Network, first: str
+    ) -> None:
+        hand = network.hand()
+        on = network.stage(node(), closing_s=DEADLINE_S)
+        on.start()
+        step = hand.next()
+        assert on.grants(hand, step)
+
+        def say_the_last() -> None:
+            hand.write(step, "frobbed", closes=True)
+
+        if first == "line":
+            say_the_last()
+            on.until(lambda: on.lines)
+        hand.say(step, "completed", closing=True)
+        assert on.end().ending is Ending.REPAIRED
+        later = threading.Thread(target=say_the_last)
+        if first == "answer":
+            assert on.lines == []
+            later.start()
+        assert list(on.steps.hear_out()) == []
+        assert on.lines == [(0, "frobbed")]
+        if first == "answer":
+            later.join(DEADLINE_S)
+
+    def test_a_worker_says_itself_that_its_last_line_follows(self, network: Network) -> None:
+        answered, go_on = threading.Event(), threading.Event()
+
+        def process(self: Any, _: Any, deliver: Any, properties: Any, body: Any, out: Any) -> None:
+            run, replies = properties.correlation_id, properties.reply_to
+            self.send(replies, run, {"status": "completed"}, exchange="")
+            answered.set()
+            assert go_on.wait(DEADLINE_S)
+
+        network.serve(type("FrobWorker", (Worker,), {"process": process}))
+        on = network.stage(node(), closing_s=DEADLINE_S)
+        on.start()
+        assert on.end().ending is Ending.REPAIRED
+        assert answered.wait(DEADLINE_S)
+        assert [text[:9] for _, text in on.lines] == ["Starting "]
+        go_on.set()
+        on.steps.hear_out()
+        assert "Finished FrobWorker" in "".join(text for _, text in on.lines)
+
+    def test_a_run_tells_the_last_line_of_its_last_step_before_its_end(
+        self, network: Network
+    ) -> None:
+        ended, told = threading.Event(), []
+
+        def process(self: Any, _: Any, deliver: Any, properties: Any, body: Any, out: Any) -> None:
+            run, replies = properties.correlation_id, properties.reply_to
+            self.send(replies, run, {"status": "completed"}, exchange="")
+            assert ended.wait(DEADLINE_S)
+
+        def heard(event: Any) -> None:
+            told.append(event)
+            if isinstance(event, TryEnded) and event.ending is Ending.REPAIRED:
+                ended.set()  # the answer has done its work, and only now the last line is said
+
+        network.serve(type("FrobWorker", (Worker,), {"process": process}))
+        on = network.stage()
+        plan, definitions, _ = compile_jobs(type("Root", (DummyJob,), {"DEPS": [node()]}))
+        steps = Steps(on.dispatcher, clocks.new_id, clocks.now_us, Inline(), closing_s=DEADLINE_S)
+        assert Runner(plan, definitions, steps, listeners=[heard]).run() is RunState.SUCCEEDED
+        *_, line, end = told
+        assert isinstance(line, OutputWritten)
+        assert line.text.startswith("Finished FrobWorker")
+        assert isinstance(end, RunEnded)
+
+    def test_a_last_line_that_does_not_come_is_waited_for_no_longer_than_the_limit(
+        self, network: Network
+    ) -> None:
+        hand = network.hand()
+        on = network.stage(node(), node(), closing_s=SOON_S)
+        for key in (0, 1):
+            on.start(key)
+            step = hand.next()
+            assert on.grants(hand, step)
+            hand.say(step, "completed", closing=key == 0)
+            assert on.end(key).ending is Ending.REPAIRED
+        assert list(on.steps.hear_out()) == []
+        assert on.lines == []
+
+    def test_what_comes_late_while_last_words_are_heard_is_told(self, network: Network) -> None:
+        hand = network.hand()
+        on = network.stage(node(), closing_s=DEADLINE_S)
+        on.start()
+        step = hand.next()
+        assert on.grants(hand, step)
+        hand.say(step, "completed", closing=True)
+        assert on.end().ending is Ending.REPAIRED
+        hand.say(step, "failed")
+        hand.write(step, "frobbed", closes=True)
+        late = [*on.steps.hear_out(), *on.steps.wait(0.0)]
+        assert [(one.key, type(one)) for one in late] == [(0, Late)]
 
     # What has to be written first
 

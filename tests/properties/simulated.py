@@ -98,6 +98,9 @@ class Simulated:
         self._world.cleaned.append((key, number))
         return None
 
+    def hear_out(self) -> Iterable[Late]:
+        return ()
+
     def stop(self) -> None: ...
 
     def wake(self) -> None: ...

@@ -6,6 +6,7 @@ killed and restarted by the test; whoever comes next finds it running again.
 """
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -15,7 +16,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tests.conftest import RequireService
 
 DEADLINE_S = 120.0
+LEAST_PORT, FIRST_GIVEN_PORT = 12_000, 32_768  # the second is where Linux begins to give them
+TRIES = 100
 ADMIN = "headway-tests"
 
 # Debian's /usr/sbin/rabbitmq-server drops the environment, so the one behind it is used.
@@ -57,15 +60,24 @@ def find_server() -> Path | None:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens at just now."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
+    """Ports that nobody listens at just now.
+
+    None that the system gives to whoever connects somewhere: such a one could be taken before the
+    server has begun to listen, or while a test has it down.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            _bind_below(FIRST_GIVEN_PORT, one)
         return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+
+
+def _bind_below(port: int, one: socket.socket) -> None:
+    for candidate in random.SystemRandom().sample(range(LEAST_PORT, port), TRIES):
+        with suppress(OSError):
+            one.bind(("127.0.0.1", candidate))
+            return
+    one.bind(("127.0.0.1", 0))
 
 
 class RabbitNode:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from headway.adapters.dispatching import Claimed, Dispatcher, GivenBack, Heard
+from headway.adapters.dispatching import Answered, Claimed, Dispatcher, GivenBack, Heard, Line
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
-from headway.ports.bus import Binding, Exchange, Message, Queue, QueueKind
+from headway.ports.bus import Binding, Delivery, Exchange, Message, Queue, QueueKind
+from headway.runtime.sending import StepSender
 from headway.wire import names
 from headway.wire.messages import Claim, StepMessage
 from tests.unit.serving import DEADLINE_S
@@ -85,3 +86,32 @@ def test_a_run_may_be_given_an_attempt_while_its_last_one_is_forgotten(
         sys.setswitchinterval(switches_s)
         offered.put(None)
         forgetting.join(DEADLINE_S)
+
+
+def test_a_step_sent_by_hand_is_shown_to_its_last_line_where_one_was_promised(
+    bus: MemoryBus,
+) -> None:
+    def later(delivery: Delivery) -> None:
+        """Answer, and say the last line when that has been taken."""
+        step = delivery.message
+        known = Message(
+            b'{"status": "completed"}',
+            names.JSON,
+            {names.CLOSING: True},
+            correlation_id=step.correlation_id,
+            message_id=step.message_id,
+        )
+        bus.publish(known, step.reply_to or "")
+        assert answered.wait(DEADLINE_S)
+        line = known._replace(body=b'{"message": "frobbed"}')
+        bus.publish(line, names.OUTPUT, names.EXCHANGE)
+
+    answered = threading.Event()
+    bus.consume(names.worker_key("frob"), later)
+    sender = StepSender(bus)
+    sender.open()
+    sent = sender.send("frob", STEP)
+    assert [type(news) for news in sent.heard()] == [Answered]
+    answered.set()
+    assert [str(news.text) for news in sent.rest() if isinstance(news, Line)] == ["frobbed"]
+    sender.close()

@@ -238,6 +238,7 @@ def test_an_answer_carries_who_gives_it_and_to_which_attempt(at: Desk) -> None:
     assert answer.headers == {
         names.WORKER: frob._service.connection.worker,
         names.NOTICES: [],
+        names.CLOSING: True,
     }
 
 

@@ -1,7 +1,11 @@
-"""In which order what a worker sends comes to the broker."""
+"""In which order what a worker sends comes to the broker, and what it says of that."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
@@ -73,3 +77,31 @@ def sent_by(process: Callable[..., None]) -> list[str]:
     # Without the library's own lines, of which the first has arrived before the acknowledgement.
     last = len(noted) - noted[::-1].index("answer")
     return noted[noted.index("output arrived") + 1 : last]
+
+
+@pytest.mark.parametrize(
+    ("config", "threshold", "is_promised"),
+    [({}, None, True), ({"OUTPUT_LEVEL": "info"}, None, False), ({}, "info", False)],
+)
+def test_the_final_answer_promises_the_last_line_where_one_follows(
+    tmp_path: Path, config: dict[str, Any], threshold: str | None, is_promised: bool
+) -> None:
+    def process(self: Any, channel: Any, deliver: Any, props: Any, body: Any, output: Any) -> None:
+        if threshold is not None:
+            output.setLevel(threshold)
+        for status in ("started", "completed"):
+            self.send(props.reply_to, props.correlation_id, {"status": status}, "")
+
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    with desk() as at:
+        with at.serving(at.make(worker(process), config_file=file)):
+            at.send(step())
+            answers = [at.next().message for _ in range(2)]
+        lines = []
+        while not at.is_silent("output-watch"):
+            lines.append(at.next("output-watch").message)
+    assert [names.CLOSING in answer.headers for answer in answers] == [False, is_promised]
+    last = [line for line in lines if line.headers.get(names.CLOSING) is True]
+    assert [b"Finished FrobWorker" in line.body for line in last] == [True] * is_promised
+    assert last == lines[-1:] * is_promised

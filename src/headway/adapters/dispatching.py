@@ -50,6 +50,7 @@ PAST = 1000  # attempts that are over, and may still be heard of
 RESTING = 3  # reply queues that a run used last, and does not use again yet
 KEPT_S = 3600  # how long the broker keeps the reply queues of a dispatcher that has gone
 DURABLE_KEPT_S = 24 * 3600  # and those that the next one of its name is to find
+CLOSING_S = 2.0  # for the last line of output, which follows the answer when its worker says so
 CLAIMS_KEPT_S = 60  # and its queue for claims: a worker waits for an answer as long as it is there
 WATCH_BYTES = 64 << 20  # of output that nobody has taken yet; beyond, the oldest is dropped
 
@@ -82,6 +83,7 @@ class Answered(NamedTuple):
     worker: str  # who sent it, as far as it says
     notices: tuple[str, ...]  # the notices that the worker sent, each "phase.transport"
     settle: Callable[[], None]  # once what follows from it is stored
+    closing: bool = False  # whether a last line of output follows it; the two ways may differ
 
 
 class Line(NamedTuple):
@@ -89,6 +91,7 @@ class Line(NamedTuple):
 
     level: str
     text: str
+    closes: bool = False  # whether it is the last
 
 
 class Notified(NamedTuple):
@@ -452,7 +455,8 @@ class Dispatcher:
         def settle() -> None:
             self._bus.settle(delivery, Settlement.ACK)
 
-        offer.told(offer.attempt, Answered(response, worker, notices, settle))
+        closing = message.headers.get(names.CLOSING) is True
+        offer.told(offer.attempt, Answered(response, worker, notices, settle, closing))
 
     def _on_watched(self, delivery: Delivery) -> None:
         self._bus.settle(delivery, Settlement.ACK)
@@ -464,7 +468,8 @@ class Dispatcher:
             if delivery.routing_key == names.OUTPUT:
                 output = Output.decode(delivery.message.body)
                 level = output.level if isinstance(output.level, str) else "info"
-                heard = Line(level, output.message)
+                closes = delivery.message.headers.get(names.CLOSING) is True
+                heard = Line(level, output.message, closes)
             else:
                 transport = delivery.routing_key.removeprefix(names.notify_key(""))
                 heard = Notified(transport, Notification.decode(delivery.message.body))

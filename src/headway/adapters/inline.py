@@ -108,6 +108,9 @@ class Inline:
         os.fchdir(self._directory)
         return clean_up(self._work, key, number, job, storage)
 
+    def hear_out(self) -> Iterable[Late]:
+        return ()
+
     def stop(self) -> None:
         self._stop.set()
 

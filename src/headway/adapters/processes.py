@@ -88,6 +88,9 @@ class Processes:
         body = in_child.cleanup(self._work, key, number, storage, self._directory)
         return self._at_once(body, key, number, Phase.CLEANUP).failure
 
+    def hear_out(self) -> Iterable[Late]:
+        return ()
+
     def stop(self) -> None:
         with self._lock:
             self._stopping = True

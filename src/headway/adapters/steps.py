@@ -26,6 +26,7 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from headway.adapters.dispatching import (
+    CLOSING_S,
     PAST,
     Answered,
     Claimed,
@@ -92,6 +93,7 @@ class _Trial:
     ends_at: float = 0.0
     again_at: float | None = None  # when to publish the message again
     started: bool = False  # whether the worker said so
+    is_closed: bool = False  # whether the last line of its output has come
     claimed_by: str | None = None  # as it is written
     answered: Answered | None = None  # settled when what follows from it is stored
 
@@ -126,6 +128,7 @@ class Steps:
         again_s: float = AGAIN_S,
         adopted: Mapping[tuple[int, int], Adopted] | None = None,
         woken: Callable[[], object] | None = None,
+        closing_s: float = CLOSING_S,
     ) -> None:
         """``adopted``: by key and number of the try. ``woken`` is called, in any thread, when
         there is news for whoever does not wait."""
@@ -138,10 +141,13 @@ class Steps:
         self._again_s = again_s
         self._adopted = dict(adopted or {})
         self._woken = woken
+        self._closing_s = closing_s
         self._trials: dict[int, _Trial] = {}
         self._attempts: dict[str, _Trial] = {}
         self._clocks: list[tuple[float, str]] = []  # heap: when to look at an attempt
         self._past: OrderedDict[str, tuple[int, int]] = OrderedDict()  # attempt to key, number
+        self._closing: set[str] = set()  # past attempts whose last line is still to come
+        self._closing_until: float | None = None  # how long who does not wait is patient
         self._backlog: deque[tuple[int, int]] = deque()  # tries of jobs, until ``inner`` is free
         self._news: queue.SimpleQueue[tuple[str, Heard] | None] = queue.SimpleQueue()
         self._ended: list[Ended | Late] = []
@@ -217,6 +223,32 @@ class Steps:
             return self._inner.cleanup(key, number, job, storage)
         return self._carried_out(_Trial(key, number, node, Phase.CLEANUP)).failure
 
+    def is_heard_out(self) -> bool:
+        """Whether nothing is to be said any more of steps that are over, or nobody waits longer."""
+        if not self._closing:
+            return True
+        if self._closing_until is None:
+            self._closing_until = time.monotonic() + self._closing_s
+        return time.monotonic() >= self._closing_until
+
+    def hear_out(self) -> Iterable[Late]:
+        until = self._closing_until or time.monotonic() + self._closing_s
+        others: list[tuple[str, Heard] | None] = []
+        while self._closing:
+            try:
+                news = self._news.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if news is None or news[0] in self._attempts:
+                others.append(news)
+            else:
+                self._take_late(*news)
+        for one in others:
+            self._news.put(one)
+        late = [one for one in self._ended if isinstance(one, Late)]
+        self._ended = [one for one in self._ended if not isinstance(one, Late)]
+        return late
+
     def stop(self) -> None:
         """Ask jobs to end. A step that a worker has goes on; one that nobody has is taken back."""
         if self._inner is not None:
@@ -237,6 +269,7 @@ class Steps:
             self._dispatcher.leave(self._work.run)
         self._trials.clear()
         self._attempts.clear()
+        self._closing.clear()
         self._clocks.clear()
         self._backlog.clear()
         if self._inner is not None:
@@ -280,7 +313,7 @@ class Steps:
             raise RuntimeError(f"{trial.node.name}: only its Check is to be asked")
         trial.attempt = trial.attempt or self._new_id()
         trial.ends_at = time.monotonic() + self._timeout_of(trial)
-        trial.is_offered = trial.started = False
+        trial.is_offered = trial.started = trial.is_closed = False
         trial.claimed_by = None
         self._attempts[trial.attempt] = trial
         heappush(self._clocks, (trial.ends_at, trial.attempt))
@@ -368,6 +401,8 @@ class Steps:
         """When a clock is to be looked at, though nothing was heard; monotonic seconds."""
         while self._clocks and self._clocked(*self._clocks[0]) is None:
             heappop(self._clocks)
+        if self._closing and self._closing_until is not None:
+            return self._closing_until
         return self._clocks[0][0] if self._clocks else None
 
     # Hearing
@@ -438,8 +473,9 @@ class Steps:
                 self._undelivered(trial, error)
             case Answered():
                 self._answered(trial, heard)
-            case Line(level, text):
+            case Line(level, text, closes):
                 self._say(trial, level, text)
+                trial.is_closed = trial.is_closed or closes
             case Overheard(reason):
                 self._in_vain(trial.key, trial.number, reason)
             case Notified():
@@ -453,8 +489,10 @@ class Steps:
         if key is None:
             return
         match heard:
-            case Line(level, text):
+            case Line(level, text, closes):
                 self._write(key, number, level, text)
+                if closes:
+                    self._closing.discard(attempt)
             case Answered(response):
                 self._in_vain(key, number, f"{response.status}: it is over")
             case Overheard(reason):
@@ -519,6 +557,8 @@ class Steps:
             self._work.after(answer.settle)
             return
         trial.answered = answer
+        if answer.closing and not trial.is_closed:
+            self._closing.add(trial.attempt)
         flaw = trial.call.flaw(response)
         trial.text = said(response)
         if trial.text and flaw is None:
@@ -590,7 +630,7 @@ class Steps:
         if self._attempts.pop(trial.attempt, None) is not None:
             self._past[trial.attempt] = (trial.key, trial.number)
             if len(self._past) > PAST:
-                self._past.popitem(last=False)
+                self._closing.discard(self._past.popitem(last=False)[0])
         if trial.answered is not None:
             self._to_settle.append(trial.answered)
             trial.answered = None

@@ -148,6 +148,9 @@ class Threads:
         os.fchdir(self._directory)
         return clean_up(self._work, key, number, job, storage)
 
+    def hear_out(self) -> Iterable[Late]:
+        return ()
+
     def stop(self) -> None:
         self._stop.set()
 

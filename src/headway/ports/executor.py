@@ -113,6 +113,9 @@ class Executor(Protocol):
         made and given ``storage``.
         """
 
+    def hear_out(self) -> Iterable[Late]:
+        """Wait a moment for what is known to be said yet of tries that have ended."""
+
     def stop(self) -> None:
         """Ask what runs to end soon: ``stopping`` becomes true, commands get TERM."""
 

@@ -83,7 +83,7 @@ class _Advanced:
         runner.open()
 
     def advance(self) -> RunState | None:
-        state = self._runner.advance()
+        state = self._runner.advance(self._steps.is_heard_out)
         if state is not None:
             self._journal.after(self._runner.close)
         return state

@@ -75,6 +75,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("a worker that holds an attempt is looked for every", "adapters.dispatching.LOOK_S", "s"),
         ("and is lost when it was not found for", "releases.holders.LOST_AFTER_S", "s"),
         ("but after whoever looks was disconnected itself, not before", "releases.holders.BACK_WITHIN_S", "s"),
+        ("how long a run that is over, or a `headway step`, waits for the last line that a worker has said will follow its answer", "adapters.dispatching.CLOSING_S", "s"),
         ("the queues of a `headway step` that has gone are kept for", "adapters.dispatching.KEPT_S", "s"),
         ("how long a step in hand is waited for when a worker is told to leave (`--stop-limit`, `STOP_LIMIT_S`)", "runtime.worker_config.STOP_LIMIT_S", "s"),
         ("behind an acknowledged step that lasts, nothing waits that somebody else could do; looked at every", "runtime.worker_watch.LOOK_S", "s"),

@@ -194,16 +194,18 @@ class Runner:
         finally:
             executor.close()
 
-    def advance(self) -> RunState | None:
+    def advance(self, is_heard_out: Callable[[], bool] = lambda: True) -> RunState | None:
         """Do all that can be done without waiting; where the run stands, once it is over.
 
         For whoever drives many runs in one thread, with an executor that does not block and is
         open. What is done to the world waits for the journal's commit (``Journal.after``).
+        ``is_heard_out``: whether nothing is to be said any more of what has ended.
         Raises: as ``run``.
         """
         if not self._drive_on(patient=False):
             return None
-        return self._finish(self._state())
+        self._has_heard(0.0)
+        return self._finish(self._state()) if is_heard_out() else None
 
     def open(self) -> None:
         """Make the executor ready, for ``advance``."""
@@ -227,6 +229,7 @@ class Runner:
                 self.schedule.cancel()
                 self._put_away()
             self.clean_up()
+            self._hear_out()
         finally:
             self._executor.close()
 
@@ -554,6 +557,7 @@ class Runner:
 
     def _leave(self, state: RunState) -> None:
         """Give the run up: it is over, or for somebody else to go on with."""
+        self._hear_out()
         if self._journal is not None and state in _OVER:
             for request in self._journal.asked():
                 self._journal.answer(request.id, OVER)
@@ -563,6 +567,13 @@ class Runner:
             ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
             self._record.write(ended, state=state)
         self._work.is_written = True
+
+    def _hear_out(self) -> None:
+        """A worker's last line comes after its answer, which may have ended the run."""
+        try:
+            self._hear(self._executor.hear_out())
+        except KeyboardInterrupt:
+            pass  # somebody is impatient, and all that matters is here
 
     def clean_up(self) -> None:
         """Run the Cleanups that are due, last first."""

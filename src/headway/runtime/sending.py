@@ -4,11 +4,13 @@ import queue
 from collections.abc import Iterator
 
 from headway.adapters.dispatching import (
+    CLOSING_S,
     Answered,
     Claimed,
     Dispatcher,
     GivenBack,
     Heard,
+    Line,
     Undelivered,
 )
 from headway.ports.bus import Bus, Confirmation
@@ -60,6 +62,8 @@ class SentStep:
         self.run = clocks.new_id()
         self.attempt = clocks.new_id()
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._is_closing = False  # whether a last line follows the answer
+        self._is_closed = False  # and has come
 
     def told(self, attempt: str, heard: Heard) -> None:
         self._heard.put(heard)  # first, as more may be heard because of what follows
@@ -81,6 +85,7 @@ class SentStep:
             news = self._heard.get()
             if isinstance(news, Undelivered):
                 raise news.error
+            self._note(news)
             yield news
             match news:
                 case GivenBack():
@@ -88,7 +93,23 @@ class SentStep:
                 case Answered(response) if response.is_final:
                     return
 
-    def rest(self) -> Iterator[Heard]:
-        """What has come since."""
-        while not self._heard.empty():
-            yield self._heard.get()
+    def rest(self, closing_s: float = CLOSING_S) -> Iterator[Heard]:
+        """What has come since. A last line that the worker has promised is waited for so long."""
+        until = clocks.monotonic() + closing_s
+        while True:
+            waits = self._is_closing and not self._is_closed
+            try:
+                news = self._heard.get(timeout=max(0.0, until - clocks.monotonic()) * waits)
+            except queue.Empty:
+                return
+            self._note(news)
+            yield news
+
+    def _note(self, news: Heard) -> None:
+        match news:
+            case Answered(response, closing=closing) if response.is_final:
+                self._is_closing = closing
+            case Line(closes=True):
+                self._is_closed = True
+            case _:
+                pass

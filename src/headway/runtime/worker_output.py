@@ -31,10 +31,14 @@ class Output:
         if number is not None:
             self._threshold = number
 
+    def takes(self, level: int) -> bool:
+        """Whether a line of this level is at or above the threshold."""
+        return level >= self._threshold
+
     def log(self, level: str | int, message: object, *args: object, **kwargs: Any) -> None:
         number = _number(level)
         grave = logging.INFO if number is None else number
-        if grave < self._threshold:
+        if not self.takes(grave):
             return
         text = str(message)
         if args:

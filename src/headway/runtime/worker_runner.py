@@ -70,8 +70,12 @@ def serve(
 ) -> None:
     """Serve with so many objects on one connection, until SIGTERM or Ctrl-C.
 
+    When one of them ends by itself, all do: what it raised, the next would meet as well, and a
+    process that serves with fewer than it was told to says so to nobody. Whoever watches over
+    the process starts it anew. The steps in hand are finished first, with the usual limit.
+
     ``stop_limit_s``: how long the steps in hand have then, in place of what the configuration
-    says.
+    says. Raises: what the first that failed has raised.
     """
     arguments: dict[str, Any] = {"config_file": config_file}
     if logger is not None:
@@ -92,28 +96,41 @@ def serve(
         first.app_logger.info("stopping; a step in hand has %g s, a second signal ends it", limit_s)
 
     with stopped_by_signals(stop):
-        threads = [
-            threading.Thread(target=one.run_forever, name=f"headway-worker {number}", daemon=True)
-            for number, one in enumerate(others, 2)
-        ]
-        for thread in threads:
-            thread.start()
+        _serve_all(workers, connection)
+
+
+def _serve_all(workers: Sequence[Worker], connection: WorkerConnection) -> None:
+    """Until one of them ends, and with it all. Raises: what the first that failed has raised."""
+    failures: list[BaseException] = []
+
+    def run(number: int, worker: Worker) -> None:
         try:
-            first.run_forever()
-        except Exception:
-            _leave(workers, threads, connection)
-            raise
-        _leave(workers, threads, connection)
+            worker.run_forever()
+        except BaseException as error:
+            failures.append(error)
+            if len(workers) > 1:
+                what = f"{type(error).__name__}: {error}"
+                worker.app_logger.error("worker %d failed, so all stop: %s", number, what)
+        finally:
+            for one in workers:
+                one.stop()
 
-
-def _leave(
-    workers: Sequence[Worker], threads: Sequence[threading.Thread], connection: WorkerConnection
-) -> None:
-    for worker in workers:
-        worker.stop()
+    threads = [
+        threading.Thread(
+            target=run, args=(number, one), name=f"headway-worker {number}", daemon=True
+        )
+        for number, one in enumerate(workers[1:], 2)
+    ]
     for thread in threads:
-        thread.join()
-    connection.close()
+        thread.start()
+    try:
+        run(1, workers[0])
+        for thread in threads:
+            thread.join()
+    finally:
+        connection.close()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

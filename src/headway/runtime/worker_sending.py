@@ -84,13 +84,15 @@ class Sender:
                 continue
             step.notices.append(f"{phase}.{transport}")
 
-    def say(self, level: str, text: str) -> None:
-        """A line of output, of the step in hand."""
+    def say(self, level: str, text: str, *, closes: bool = False) -> None:
+        """A line of output, of the step in hand; ``closes``: its last."""
         step = self._steps.in_hand
         run, attempt = (None, None) if step is None else (step.run, step.attempt)
         for part in _parts(_sendable(text)):
             body = messages.Output(message=part, level=level).encode()
             message = self._message(body, run, names.LOG, attempt)
+            if closes:
+                message = message._replace(headers={names.CLOSING: True})
             sent = self._connection.tell(message, names.OUTPUT)
             if step is not None:
                 step.told = sent
@@ -129,6 +131,8 @@ class Sender:
             names.WORKER: self._connection.worker,
             names.NOTICES: list(step.notices),
         }
+        if step.is_answered and step.is_closing:
+            headers[names.CLOSING] = True
         if step.is_answered and self._steps.answered(step) and step.attempt is not None:
             self._connection.claims.let_go(step.attempt)
         return message._replace(headers=headers, message_id=step.attempt or message.message_id)

@@ -8,6 +8,8 @@ A delivery goes through these, in this order; each can end it:
     answered     if ``process`` did not, failed
     settled      if ``process`` did not, acknowledged; rejected if it raised
 
+What the library itself fails at on the way is answered and rejected like a step that raises.
+
 One object is never given two at once: a consumer of its own hands it one after another.
 """
 
@@ -199,17 +201,32 @@ class WorkerService:
         step = StepInHand(delivery, next(self.connection.tags))
         self._steps.in_hand = step
         try:
-            if self._is_stopping():
-                self._leave_to_others(step)
-            elif self._understood(step) and self._granted(step):
-                with self.connection.presence.working(self.queue, step):
-                    self._worked_on(step)
-            self.settler.settle_rest(step)
+            self._carried_through(step)
+        except Exception as error:
+            self._broke(step, error)
         finally:
             self._steps.in_hand = None
             if step.attempt is not None and not self._steps.is_for_later(step):
                 self.connection.claims.let_go(step.attempt)
             self._take_again()
+
+    def _carried_through(self, step: StepInHand) -> None:
+        if self._is_stopping():
+            self._leave_to_others(step)
+        elif self._understood(step) and self._granted(step):
+            with self.connection.presence.working(self.queue, step):
+                self._worked_on(step)
+        self.settler.settle_rest(step)
+
+    def _broke(self, step: StepInHand, error: Exception) -> None:
+        """It was not ``process`` that failed. Whoever sent the step must not wait for ever."""
+        self._log.error("%s - the library failed", step.run, exc_info=error)
+        if step.is_answered:
+            self.settler.settle_rest(step)
+            return
+        why = f"{self.name} could not be given the step: {type(error).__name__}: {error}"
+        self.sender.fail(step, why)
+        self.settler.settle(step, Settlement.REJECT, why)
 
     def _understood(self, step: StepInHand) -> bool:
         flaw = step.delivery.flaw
@@ -268,7 +285,7 @@ class WorkerService:
     def _worked_on(self, step: StepInHand) -> None:
         worker = self._worker
         output = Output(self.sender.say, self._output_level)
-        worker.output = output
+        worker.output = step.output = output
         channel, deliver, properties = given(
             self.connection.bus.place, self.settler, self.sender, step.delivery, step.tag
         )
@@ -277,10 +294,15 @@ class WorkerService:
             self.returned = worker.process(channel, deliver, properties, step.body, output)
             self._log.debug("%s - process returned %r", step.run, self.returned)
             self._answer_rest(step)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # it would end this thread, and nobody would notice
             self._failed(step, error)
         finally:
-            output.debug(f"Finished {self.name}.{step.run} - {_now()}\n\n")
+            self._say_last(step)
+
+    def _say_last(self, step: StepInHand) -> None:
+        if step.is_closing:
+            self.sender.say("debug", f"Finished {self.name}.{step.run} - {_now()}\n\n", closes=True)
+        step.output = None
 
     def _failed(self, step: StepInHand, error: BaseException) -> None:
         self._log.error("%s - process failed", step.run, exc_info=error)

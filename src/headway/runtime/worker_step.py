@@ -1,5 +1,6 @@
 """What a worker has in its hands: what is known of a delivery, and what has become of it."""
 
+import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 from headway.ports.bus import Confirmation, Delivery, Settlement
 from headway.runtime import clocks
 from headway.runtime.worker_connection import wait_confirmed
+from headway.runtime.worker_output import Output
 from headway.wire import names
 from headway.wire.messages import FINAL, PHASES
 
@@ -36,6 +38,7 @@ class StepInHand:
         self.decision: Settlement | None = None  # what the author, or the library, said
         self.status: str | None = None  # of the last answer
         self.notices: list[str] = []
+        self.output: Output | None = None  # until its last line is said
         self.told: Confirmation | None = None  # the last line of output, or notice
         self._unconfirmed: deque[Confirmation] = deque()
 
@@ -47,6 +50,11 @@ class StepInHand:
     def is_told_to_have_started(self) -> bool:
         """Whether people are told so by whoever sent the step."""
         return self._is_notified and self.status is not None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a last line of output is still to come, when ``process`` has ended."""
+        return self.output is not None and self.output.takes(logging.DEBUG)
 
     @property
     def patience_s(self) -> float:

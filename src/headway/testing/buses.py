@@ -557,6 +557,22 @@ class BusContract:
         assert settled == [None]
         assert rest.is_empty
 
+    def test_what_is_settled_just_after_its_consumer_was_cancelled_is_settled(
+        self, bus: Bus, opened: Callable[..., Bus], place: str
+    ) -> None:
+        inbox, rest, leaving = Inbox(), Inbox(), opened()
+        consumer = leaving.consume(place, inbox, prefetch=100)
+        for number in range(100):
+            bus.publish(text(str(number)), place)
+        given = [inbox.get() for _ in range(100)]
+        consumer.cancel()
+        assert {leaving.settle(delivery, ACK) for delivery in given} == {None}
+        leaving.close(DEADLINE_S)
+        assert leaving.counts().ignored == 0
+        bus.consume(place, rest)
+        confirmed(bus.publish(text("the last"), place))
+        assert rest.get().message.body == b"the last"
+
     def test_a_handler_may_cancel_its_own_consumer(self, bus: Bus, place: str) -> None:
         answers: queue.Queue[bool] = queue.Queue()
         consumers: list[Consumer] = []

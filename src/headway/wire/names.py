@@ -20,6 +20,7 @@ NOTIFIES = "headway-notifies"  # whether its sender tells people that it has sta
 # Headers of what a worker sends.
 WORKER = "headway-worker"  # who sends it
 NOTICES = "headway-notices"  # of an answer: the notices sent so far, each "phase.transport"
+CLOSING = "headway-closing"  # of an answer: a last line of output follows; of a line: it is that
 # Headers of a dead letter.
 REASON = "headway-reason"
 QUEUE = "headway-queue"

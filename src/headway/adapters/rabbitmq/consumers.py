@@ -31,15 +31,21 @@ REPLIES_KEPT = 10_000  # direct replies that wait for a handler; beyond, they ar
 
 
 class Opened:
-    """A consumer's channel, and what was delivered on it and is not settled."""
+    """A consumer's channel, and what was delivered on it and is not settled.
 
-    __slots__ = ("channel", "consumer", "epoch", "unsettled")
+    ``unsettled``: what can still be settled; any thread takes from it. ``untold``: of how many
+    deliveries the broker was not told yet what becomes of them; in the I/O thread. A settlement
+    that waits for that thread is in the second alone, and the channel must outlast it.
+    """
+
+    __slots__ = ("channel", "consumer", "epoch", "unsettled", "untold")
 
     def __init__(self, epoch: int, channel: Channel, consumer: "RabbitConsumer") -> None:
         self.epoch = epoch
         self.channel = channel
         self.consumer = consumer
         self.unsettled: set[int] = set()
+        self.untold = 0
 
 
 class RabbitConsumer:
@@ -129,6 +135,7 @@ class RabbitConsumer:
         if opened is None or opened.channel is not channel:
             return
         number = method.delivery_tag
+        opened.untold += 1
         opened.unsettled.add(number)
         self._give(self._delivery(method, properties, body, (opened.epoch, number)))
 
@@ -158,6 +165,7 @@ class RabbitConsumer:
     def settle(self, what: tuple[Opened, int, Settlement]) -> None:
         opened, number, settlement = what
         channel = opened.channel
+        opened.untold -= 1
         if not channel.is_open:
             self._bus.count_late()
         elif settlement is Settlement.ACK:
@@ -240,7 +248,7 @@ class RabbitConsumer:
 
     def _close_if_done(self, opened: Opened) -> None:
         """A cancelled consumer's channel lasts until what it was given is settled."""
-        if self._cancelled and not opened.unsettled and opened.channel.is_open:
+        if self._cancelled and not opened.untold and opened.channel.is_open:
             if not self._direct:
                 opened.channel.close()
             self._bus.channels.pop(opened.epoch, None)
