@@ -1,14 +1,13 @@
 """An API that really serves, and clients of it with one token or another."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
-from headway.doors.web.app import ApiSettings, make_app
-from headway.doors.web.serving import Listener, Server, listen
+from headway.doors.web.app import ApiSettings
+from headway.doors.web.serving import Listener, beside, listen
 from headway.jobs.events import RunEnded, RunIntended, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Line, Owner, Store
@@ -77,17 +76,8 @@ def serving(
 ) -> Iterator[Api]:
     """Serve the store by a thread; ``opener``: each thread of the API opens its own instead."""
     listener = listener or listen("127.0.0.1:0")
-    app = make_app(opener or store, ApiSettings(is_loopback, environments))
-    server = Server(app, listener)
-    thread = threading.Thread(target=server.serve_until_left, name="api")
-    thread.start()
-    try:
+    with beside(opener or store, ApiSettings(is_loopback, environments), listener):
         yield Api(listener.url, store)
-    finally:
-        server.leave()
-        thread.join(DEADLINE_S)
-        listener.close()
-        assert not thread.is_alive()
 
 
 def deployed(client: httpx.Client, playbook: str, **body: Any) -> str:

@@ -333,6 +333,9 @@ def test_nothing_is_asked_of_a_run_that_is_over(api: Api, client: httpx.Client, 
     assert answer.status_code == 409
     assert "is over" in answer.json()["detail"]
     assert client.post(f"/runs/{run}/retry").status_code == 202
+    anew = {"job": "noop:Ship@web1.test"}
+    assert client.post(f"/runs/{run}/retry", json=anew).status_code == 202
+    assert api.store.open_requests()[-1].args == {**anew, "why": ""}
 
 
 # Events

@@ -17,19 +17,25 @@ NEVER = 2**63 - 1  # no request has a greater number
 def ask(
     store: Store, caller: Caller, id: str, verb: str, args: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Leave a request for a run. ``args`` may name a job as ``job``; its key is what is kept.
+    """Leave a request for a run. ``args`` may name a job as ``job``.
 
     Raises: Problem where it makes no sense, or may not be asked.
     """
     record = visible_run(store, caller, id)
     caller.require(Action.STEER, record.launch.group, record.launch.hosts, f"run {id}")
     _require_sense(record, verb)
-    kept = {name: value for name, value in args.items() if name not in ("job", "from")}
-    for name, becomes in (("job", "key"), ("from", "from_key")):
-        if args.get(name) is not None:
-            kept[becomes] = key_called(plan_of(store, id), args[name])
-    number = store.ask(id, verb, kept, caller.name, clocks.now_us())
+    number = store.ask(id, verb, _kept(store, id, verb, args), caller.name, clocks.now_us())
     return {"request": number, "run": id, "verb": verb}
+
+
+def _kept(store: Store, id: str, verb: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as whoever answers knows them: jobs in hand by key, one to retry by name."""
+    kept = {name: value for name, value in args.items() if name != "job"}
+    name = args.get("job")
+    if name is None:
+        return kept
+    key = key_called(plan_of(store, id), name)
+    return {**kept, **({"job": name} if verb == "retry" else {"key": key})}
 
 
 def _require_sense(record: RunRecord, verb: str) -> None:

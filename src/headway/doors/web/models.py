@@ -46,9 +46,8 @@ class Reason(Sent):
 
 
 class Retry(Sent):
-    from_: Annotated[
-        Name | None,
-        Field(alias="from", description="A job that is done anew, with all that needs it."),
+    job: Annotated[
+        Name | None, Field(description="One that is done anew, with all that needs it.")
     ] = None
     why: Why = ""
 

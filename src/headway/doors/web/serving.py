@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from headway.doors.web.app import ApiSettings, make_app
 from headway.doors.web.limits import BACKLOG, CONNECTIONS, KEEP_S, LEAVE_S
 from headway.errors import Refused, Rejected, Unavailable
 from headway.ports.store import Store
@@ -85,6 +86,25 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.leaving.set()  # streams end, and need not be waited for
         await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def beside(
+    store_or_opener: Store | Callable[[], Store], settings: ApiSettings, listener: Listener
+) -> Iterator[None]:
+    """Serve the API by a thread of its own, beside other work, for as long as the context lasts.
+
+    Closes the listener.
+    """
+    server = Server(make_app(store_or_opener, settings), listener)
+    thread = threading.Thread(target=server.serve_until_left, name="headway-api")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.leave()
+        thread.join()
+        listener.close()
 
 
 def listen(place: str) -> Listener:
