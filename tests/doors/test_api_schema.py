@@ -64,7 +64,7 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(route.method, route.path, mode, id=id)
 
 
-@pytest.mark.parametrize(("method", "path", "mode"), cases())
+@pytest.mark.parametrize(("method", "path", "mode"), [*cases()])
 def test_no_request_is_a_server_error_and_every_answer_is_as_documented(
     api: Api, known: dict[str, Any], schema: Any, method: str, path: str, mode: GenerationMode
 ) -> None:
