@@ -14,6 +14,7 @@ rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
 nodejs node
 npm npm
 openssl openssl
+curl curl
 END
 }
 

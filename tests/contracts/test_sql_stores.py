@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -463,12 +463,12 @@ def downgraded(directory: Path, number: int) -> Path:
     return directory
 
 
+# What a run has since schema 3, and reads as in one that is older.
+_SINCE_3: dict[str, Any] = {
+    "group": "", "locks": (), "surroundings": {}, "source": "", "hosts": (), "asked": "",
+}  # fmt: skip
 # A run as schemas 1 and 2 had it, of process 1, with an event, a line of output and a request.
-_OLD_LAUNCH = {
-    name: value
-    for name, value in launch()._asdict().items()
-    if name not in ("group", "locks", "surroundings", "source")
-}
+_OLD_LAUNCH = {name: value for name, value in launch()._asdict().items() if name not in _SINCE_3}
 OLD_RUN = (
     "INSERT INTO runs (id, state, launch, plan, jobs, began_us, host, pid, started, boot, epoch,"
     f" lap, seen_us) VALUES ('{RUN}', 'running', '{json.dumps(_OLD_LAUNCH)}', '{{}}', 3, 1, 'here',"
@@ -504,7 +504,7 @@ def test_a_store_of_an_older_schema_is_upgraded_with_all_that_it_holds(
         assert store.upgrade() == number
     with closing(open_store(url)) as store:
         record = store.find(RUN)
-        expected = launch(group="", locks=(), surroundings={}, source="")
+        expected = launch(**_SINCE_3)
         assert (record.launch, record.owner, record.core) == (expected, owner(), False)
         assert [one.id for one in store.runs(groups=[""])] == [RUN]
         assert rows_of(store, RUN) == [passed(1)]

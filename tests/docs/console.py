@@ -11,7 +11,7 @@ How to write a page so that it is tested:
 - ``<!-- file: NAME -->`` on the line above any fenced block puts the block into file NAME.
 - All of a page happens in order, in one shell, in one empty directory, with an empty home, with
   ``headway`` on PATH and a copy of ``examples/`` at hand.
-- Where the page or an example says 8321, 8322 or 8331 to 8333, a free port is used instead.
+- Where the page or an example says 8320 to 8322 or 8331 to 8333, a free port is used instead.
   Processes that the page leaves behind in its directory are ended.
 - Blocks fenced as ``sh`` are shown only.
 """
@@ -31,7 +31,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 120.0
-PORTS = ("8321", "8322", "8331", "8332", "8333")
+PORTS = ("8320", "8321", "8322", "8331", "8332", "8333")
 # What somebody who tried an example has left in its directory.
 LEFT_BY_USERS = shutil.ignore_patterns("__pycache__", ".headway", "rolling-site", "little-fleet")
 MARK = "--- 7d1f the shell has done this ---"

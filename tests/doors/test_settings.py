@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headway.doors.cli.exits import Mistyped
-from headway.doors.cli.settings import Settings, found_upwards, settled
+from headway.doors.cli.settings import Settings, environments_settled, found_upwards, settled
 from headway.errors import Refused
 from tests.doors.typed import Place
 
@@ -103,3 +103,19 @@ def test_the_bus_may_be_named_by_its_environment_or_its_file(place: Place, said_
     said = place.type("doctor", env=env, code=69)
     assert "localhost:1" in said.out
     assert "secret" not in said.out + said.err
+
+
+def test_environments_are_read_from_the_nearest_file(tmp_path: Path) -> None:
+    assert environments_settled(tmp_path) == {}
+    (tmp_path / "headway.toml").write_text('bus = "amqp://mq"\n[environments]\ntest = ["*.test"]\n')
+    below = tmp_path / "below"
+    below.mkdir()
+    assert environments_settled(below) == {"test": ("*.test",)}
+    assert settled({}, {}, below).db_from == ""
+
+
+def test_wrong_environments_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "headway.toml").write_text('environments = ["test"]\n')
+    with pytest.raises(Mistyped, match=r"headway\.toml: environments is"):
+        environments_settled(tmp_path)
+    assert settled({}, {}, tmp_path).db_from == ""

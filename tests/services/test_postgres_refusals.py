@@ -19,12 +19,16 @@ from headway.errors import HeadwayError, Refused, Rejected, Unavailable
 from headway.jobs.states import RunState
 from headway.ports.leases import CORE
 from headway.ports.store import Line
+from headway.runtime.deploying import deploy, read_release
+from headway.runtime.stored_playbooks import add, edit
 from headway.testing.playbooks import SHOP, typed
 from headway.testing.stores import EVER, RUN, launch, owner, passed, rows_of
 from headway.testing.tokens import token
 from tests.services.postgres import Postgres
 
 pytestmark = pytest.mark.services
+
+PLAYBOOK = b"{group: a, name: n, lock: [l], execution: [{hosts: [h], steps: [noop:Hello]}]}"
 
 
 @pytest.fixture
@@ -193,6 +197,35 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
             admin(postgres, *grants("keeper"))
             writer.add_token(token())
             writer.revoke_token("t1", 9)
+
+
+def test_an_api_writes_down_what_is_asked_of_it_and_nothing_else(
+    postgres: Postgres, store: SqlStore
+) -> None:
+    with role(postgres, "api") as url:
+        admin(postgres, *grants("api"))
+        store.add_token(token())
+        with closing(open_store(url)) as api:
+            playbook = add(api, PLAYBOOK, "YAML", "it", who="me")
+            edit(api, playbook, PLAYBOOK + b"\n", "YAML", "it", who="me")
+            release = read_release(api, api.find_playbook(playbook.id))
+            run = deploy(api, release, {}, who="ci", key="key").run
+            assert deploy(api, release, {}, who="ci", key="key") == (run, False)
+            assert [lock.run for lock in api.locks()] == [run]
+            assert api.request(api.ask(run, "cancel", {}, "ci", 1)) is not None
+            assert [one.id for one in api.tokens()] == ["t1"]
+            api.remove_playbook(playbook.id, "me", 7)
+            for refused in (
+                lambda: api.take(run, 0, owner(2)),
+                lambda: api.take(RUN, 1, owner(2)),
+                lambda: api.beat(RUN, 1),
+                lambda: api.lease(CORE, owner(2), 60.0),
+                lambda: api.add_token(token()),
+                lambda: api.revoke_token("t1", 9),
+                lambda: api._database.change("UPDATE requests SET answer = 'yes'"),
+            ):
+                with pytest.raises(Refused):
+                    refused()
 
 
 def test_a_reader_reads_and_does_nothing_else(postgres: Postgres, store: SqlStore) -> None:

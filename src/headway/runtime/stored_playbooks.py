@@ -5,7 +5,7 @@ A target ``playbook:CALLED[@VERSION]`` names one: CALLED is its id, the beginnin
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,22 @@ from headway.runtime.playbooks import load_read
 _TARGET = re.compile(rf"{STORED}(?P<called>.+?)(?:@(?P<version>[0-9]{{1,9}}))?", re.DOTALL)
 
 
-def add(store: Playbooks, body: bytes, notation: str, place: str, *, who: str) -> PlaybookRecord:
+def add(
+    store: Playbooks,
+    body: bytes,
+    notation: str,
+    place: str,
+    *,
+    who: str,
+    allowed: Callable[[str], None] = lambda group: None,
+) -> PlaybookRecord:
     """Check a playbook and store it. ``place``: its file, or what else people call it.
+    ``allowed``: is told its group, and raises for one that is not theirs to write.
 
     Raises: DocumentError with all that is wrong with it; Conflict for a name that is in use.
     """
     playbook, typed = _checked(body, notation, place)
+    allowed(playbook.group)
     id = clocks.new_id()
     now_us = clocks.now_us()
     store.add_playbook(id, playbook.group, playbook.name, typed, who, now_us)

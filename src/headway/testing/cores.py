@@ -109,6 +109,12 @@ class CoresContract:
         assert enqueue(elsewhere, THIRD) == THIRD
         assert [record.id for record in store.runs()] == [THIRD, OTHER, RUN]
         assert queues(store) == {"a": [RUN, OTHER]}
+        assert [store.run_with_key(key) for key in ("k\0", "K", "", "x")] == [
+            RUN,
+            OTHER,
+            None,
+            None,
+        ]
 
     def test_of_many_who_ask_by_one_key_at_once_all_get_one_run(
         self, another: Callable[[], Store]
@@ -130,6 +136,7 @@ class CoresContract:
         store.append(RUN, store.take(RUN, 0, owner()), 1, 2, [], state=RunState.FAILED)
         assert enqueue(store, OTHER, key="key") == RUN
         store.prune(EVER, 0)
+        assert store.run_with_key("key") is None
         assert enqueue(store, OTHER, key="key") == OTHER
 
     @pytest.mark.parametrize("which", ["group", "tag", "key"])

@@ -25,6 +25,8 @@ def launch(**changes: Any) -> Launch:
         "locks": [],
         "surroundings": {"triggers": [{"WHEN": "ä"}]},
         "source": "10.0.0.7",
+        "hosts": ["web1"],
+        "asked": "digest",
     }
     return Launch(**{**given, **changes})
 

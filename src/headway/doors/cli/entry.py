@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "workers": ("workers", "List the workers that are there."),
     "core": ("core", "Accept deployments and drive them."),
     "playbook": ("playbooks", "Check playbooks, and store them."),
+    "api": ("api", "Serve the API."),
+    "token": ("tokens", "Look after tokens for the API."),
     "doctor": ("doctor", "Look at bus, store, clocks, versions and limits."),
     "conform": ("conform", "Tell a worker's author what is wrong with it."),
     "db": ("database", "Look after the store."),

@@ -26,15 +26,16 @@ def command(older_than: str | None, keep: int | None, **arguments: Any) -> int:
     """
     if older_than is None and keep is None:
         older_than, keep = "30d", 20
-    age_s = _seconds(older_than) if older_than is not None else 0
+    age_s = seconds("--older-than", older_than) if older_than is not None else 0
     with opened(arguments) as store:
         gone = store.prune(round((time.time() - age_s) * 1e6), keep or 0)
         click.echo(f"forgot {number(gone, 'run')} of {store.place}")
     return exits.DONE
 
 
-def _seconds(age: str) -> float:
+def seconds(option: str, age: str) -> float:
+    """How long an age is. Raises: Mistyped naming the option."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", age)
     if match is None:
-        raise Mistyped(f"--older-than {age!r}: write a number and m, h, d or w, such as 30d")
+        raise Mistyped(f"{option} {age!r}: write a number and m, h, d or w, such as 30d")
     return float(match[1]) * UNITS_S[match[2]]

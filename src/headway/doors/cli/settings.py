@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from headway.doors.cli.exits import Mistyped
-from headway.errors import Refused
+from headway.errors import DefinitionError, Refused
 
 FILE = "headway.toml"
 STORE = Path(".headway") / "headway.db"
 KEYS = ("db", "durable", "bus")
+TABLES = ("environments",)
 DURABLE = ("process", "power")
 
 
@@ -67,6 +68,21 @@ def bus_settled(
     return said or _found(directory)[1].get("bus", "")
 
 
+def environments_settled(directory: Path) -> dict[str, tuple[str, ...]]:
+    """The environments of the nearest configuration file, by name: patterns of hosts.
+
+    Raises: Mistyped, Refused.
+    """
+    from headway.releases.rights import environments_of
+
+    place = found_upwards(Path(FILE), directory)
+    said = _all_said(place).get("environments", {}) if place is not None else {}
+    try:
+        return environments_of(said)
+    except DefinitionError as error:
+        raise Mistyped(f"{place}: {error}") from error
+
+
 def _found(directory: Path) -> tuple[Path | None, dict[str, str]]:
     """The nearest configuration file, and what it says."""
     place = found_upwards(Path(FILE), directory)
@@ -101,6 +117,11 @@ def found_upwards(wanted: Path, directory: Path) -> Path | None:
 
 
 def _read(file: Path) -> dict[str, str]:
+    """What the file says of KEYS."""
+    return {key: value for key, value in _all_said(file).items() if key in KEYS}
+
+
+def _all_said(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
@@ -108,10 +129,10 @@ def _read(file: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise Mistyped(f"{file} cannot be read: {error}") from error
     for key, value in said.items():
-        if key not in KEYS:
-            known = f"{', '.join(KEYS[:-1])} and {KEYS[-1]}"
+        if key not in (*KEYS, *TABLES):
+            known = f"{', '.join(KEYS[:-1])} and {KEYS[-1]}, and the table [{TABLES[0]}]"
             raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set {known}")
-        if not isinstance(value, str):
+        if key in KEYS and not isinstance(value, str):
             raise Mistyped(f"{file} sets {key} to {value!r}: it must be a text in quotes")
     return said
 
