@@ -16,6 +16,7 @@ from headway.jobs.events import (
     NoticeIntended,
     OutputWritten,
     PhaseEnded,
+    PhaseNoticeIntended,
     ProcessStarted,
     RequestAnswered,
     RunBegan,
@@ -109,7 +110,7 @@ class Progress:
                 self._went_on(event)
             case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
-            case NoticeIntended() | ProcessStarted() | RequestAnswered():
+            case NoticeIntended() | PhaseNoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
 
     def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:

@@ -22,6 +22,7 @@ from headway.ports.playbooks import (
 from headway.ports.store import RunRecord, Store, short_id
 from headway.releases.playbook import Playbook
 from headway.releases.reading import FORMAT, playbook_of
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.loading import Loaded, UnknownTarget
 from headway.runtime.playbooks import load_read
@@ -110,6 +111,7 @@ def load_stored(
     target: str,
     inputs: Mapping[str, Any],
     changes: Mapping[str, Any],
+    surroundings: Surroundings = NOTHING,
     *,
     to_look_at: bool = False,
 ) -> Loaded:
@@ -121,6 +123,7 @@ def load_stored(
         Path.cwd(),
         inputs,
         changes,
+        surroundings,
         to_look_at=to_look_at,
     )
 

@@ -1,10 +1,10 @@
 """What holds for a command: defaults < headway.toml < environment < arguments, one frozen value."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.doors.cli.exits import Mistyped
 from headway.errors import Refused
@@ -12,6 +12,7 @@ from headway.errors import Refused
 FILE = "headway.toml"
 STORE = Path(".headway") / "headway.db"
 KEYS = ("db", "durable", "bus")
+TABLES = {"release": ("surroundings", "triggers")}
 DURABLE = ("process", "power")
 
 
@@ -67,8 +68,28 @@ def bus_settled(
     return said or _found(directory)[1].get("bus", "")
 
 
+class SurroundingFiles(NamedTuple):
+    """Where it is written what surrounds releases; None where nothing is said."""
+
+    surroundings: Path | None = None
+    triggers: Path | None = None  # whose triggers take the place of those of the other
+
+
+def surroundings_settled(arguments: Mapping[str, Any], directory: Path) -> SurroundingFiles:
+    """Raises: Mistyped, Refused."""
+    place, file = _found(directory)
+    found = []
+    for name in SurroundingFiles._fields:
+        typed, said = arguments.get(name), file.get(f"release.{name}")
+        path = Path(typed) if typed else None
+        if path is None and place is not None and said:
+            path = place.parent / said
+        found.append(path)
+    return SurroundingFiles(*found)
+
+
 def _found(directory: Path) -> tuple[Path | None, dict[str, str]]:
-    """The nearest configuration file, and what it says."""
+    """The nearest configuration file, and what it says; of a table, by "table.key"."""
     place = found_upwards(Path(FILE), directory)
     return place, _read(place) if place is not None else {}
 
@@ -107,13 +128,30 @@ def _read(file: Path) -> dict[str, str]:
         said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise Mistyped(f"{file} cannot be read: {error}") from error
+    found: dict[str, str] = {}
     for key, value in said.items():
-        if key not in KEYS:
-            known = f"{', '.join(KEYS[:-1])} and {KEYS[-1]}"
-            raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set {known}")
+        if key in TABLES and isinstance(value, dict):
+            found |= _texts(file, value, TABLES[key], f"{key}.")
+        else:
+            found |= _texts(file, {key: value}, (*KEYS, *TABLES))
+    return found
+
+
+def _texts(
+    file: Path, said: Mapping[str, Any], known: Sequence[str], table: str = ""
+) -> dict[str, str]:
+    """What a table sets, all of it known and texts. Raises: Mistyped."""
+    for key, value in said.items():
+        if f"{table}{key}" in TABLES:
+            keys = " and ".join(TABLES[key])
+            raise Mistyped(f"{file} sets {key} to {value!r}: write [{key}] and below it {keys}")
+        if key not in known:
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            what = f"{file} sets {table + key!r}, which means nothing"
+            raise Mistyped(f"{what}: it may set {listed}")
         if not isinstance(value, str):
-            raise Mistyped(f"{file} sets {key} to {value!r}: it must be a text in quotes")
-    return said
+            raise Mistyped(f"{file} sets {table}{key} to {value!r}: it must be a text in quotes")
+    return {f"{table}{key}": value for key, value in said.items()}
 
 
 def masked(url: str) -> str:

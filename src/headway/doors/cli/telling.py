@@ -7,6 +7,7 @@ from headway.jobs.events import (
     JobStood,
     Live,
     OutputWritten,
+    PhaseNoticeIntended,
     RunCancelled,
     RunIntended,
     Settled,
@@ -38,6 +39,10 @@ def line_of(event: Event | Live, progress: Progress, *, verbose: bool = False) -
             return f"cancelled by {printable(who)}{reason}; what runs is asked to end"
         case Settled(_, key, how, who):
             return f"{printable(names[key])} is settled as {how} by {printable(who)}"
+        case PhaseNoticeIntended(_, _, topic, targets, text):
+            return (
+                f"notice to {printable(', '.join(targets))} ({printable(topic)}): {printable(text)}"
+            )
         case OutputWritten(_, key, _, _, text) if verbose:
             return f"{printable(names[key])} | {printable(text.expandtabs())}"
         case _:
