@@ -117,6 +117,14 @@ def test_a_ticket_that_is_not_open_stops_the_release_before_its_first_step(
     assert sent(configured)[3:] == ["IsOpen", *STEPS, "Stamp"]
 
 
+def test_why_tells_of_an_action_that_was_not_needed_what_it_is_for(configured: Place) -> None:
+    configured.type("run", "roll.yaml", *SERVED)
+    assert configured.type("why", "action cry").lines[:2] == [
+        "✓ action cry is passed",
+        "  it is for a release that failed, and this one was completed",
+    ]
+
+
 def test_triggers_alone_are_named_on_the_command_line(roll: Place) -> None:
     said = roll.type("run", "roll.yaml", "--triggers", "triggers.json", *SERVED, "--json")
     assert "phase-notice-intended" not in said.out

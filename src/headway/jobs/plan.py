@@ -14,6 +14,7 @@ from headway.errors import DefinitionError, WireError
 from headway.jobs.job import NodeSpec, Rules
 
 FORMAT = 1
+STEPS = ("step", "check", "action")  # what the ref of a step begins with, in place of a module
 SHOWN = 20  # differences, in one message
 
 
@@ -92,6 +93,12 @@ class Plan:
     def stops_at(self, key: int) -> bool:
         """Whether nothing new starts once this one is lost, if the plan's policy says so."""
         return not self.rules[key].finally_ or key in self.closings
+
+    def is_step(self, key: int) -> bool:
+        """Whether a worker does it; and not a job, here."""
+        definition = self._definitions[key]
+        ref = definition if isinstance(definition, str) else ref_of(definition)
+        return ref.partition(":")[0] in STEPS
 
     @property
     def lasts(self) -> list[int]:

@@ -5,23 +5,23 @@ told twice, whoever takes the run up or tries it again; and what was written and
 process died is not told any more.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from headway.errors import HeadwayError
 from headway.jobs.events import Event, Listener, Live, PhaseNoticeIntended
 from headway.jobs.states import RunState
-from headway.ports.bus import Confirmation
 from headway.releases.surroundings import PhaseNotice, notification_of
 from headway.runtime import clocks
 from headway.runtime.journal import Journal
 from headway.wire.messages import Notification
 
-_LOG = logging.getLogger("headway.notices")
+if TYPE_CHECKING:
+    from headway.ports.bus import Confirmation
 
 # Publishes a notice, for a run, to a routing key.
-Announce = Callable[[str, Notification, str], Confirmation]
+Announce = Callable[[str, Notification, str], "Confirmation"]
 
 
 class PhaseNotices:
@@ -72,4 +72,6 @@ class PhaseNotices:
 
 def _unheard(topic: str, error: HeadwayError | None) -> None:
     if error is not None:
-        _LOG.warning("nobody hears notices to %s: %s", topic, error)
+        import logging  # costs a start more than all else here
+
+        logging.getLogger("headway.notices").warning("nobody hears notices to %s: %s", topic, error)

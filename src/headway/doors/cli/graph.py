@@ -102,7 +102,7 @@ def _of_run(found: "Seen") -> "Graph":
     plan = found.progress.plan
     title = f"{found.record.launch.target}, run {short_id(found.record.id)}: {found.state}"
     notes = [_note(found, key) for key in range(len(plan))]
-    return Graph(plan.names, plan.follows(), found.states, notes, title)
+    return Graph(plan.names, plan.follows(), found.shown, notes, title)
 
 
 def _note(found: "Seen", key: int) -> str:
