@@ -14,7 +14,7 @@ from headway.adapters.opening import open_store
 from headway.adapters.sql_store import SqlStore
 from headway.jobs.states import RunState
 from headway.releases.surroundings_reading import from_plain
-from headway.runtime import launching
+from headway.runtime.playbooks import surrounding
 from headway.wire.messages import Notification
 from tests.faults.surrounded import AROUND, STEPS, Release
 
@@ -127,7 +127,7 @@ def test_what_surrounded_a_run_is_kept_with_it(release: Release) -> None:
     kept = release.record.launch.surroundings
     assert from_plain(kept, "it") == release.loaded.surroundings
     assert json.loads(json.dumps(kept)) == kept
-    assert launching.surrounding(release.record) == release.loaded.surroundings
+    assert surrounding(release.record) == release.loaded.surroundings
 
 
 def test_a_notice_that_nobody_hears_is_logged_and_harms_nothing(

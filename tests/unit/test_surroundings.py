@@ -355,7 +355,7 @@ def test_a_notice_names_the_run_how_it_stands_and_its_page(
     assert len(sent.slug) == 80
 
 
-@pytest.mark.parametrize("state", [RunState.INTERRUPTED, RunState.IN_DOUBT])
+@pytest.mark.parametrize("state", [RunState.QUEUED, RunState.INTERRUPTED, RunState.IN_DOUBT])
 def test_nobody_is_told_of_a_run_that_is_neither_begun_nor_over(state: RunState) -> None:
     assert FOUND.phase_notice is not None
     assert FOUND.phase_notice.of("6b0a", "Roll", state, 7) is None

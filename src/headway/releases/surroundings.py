@@ -98,6 +98,11 @@ class Surroundings(NamedTuple):
         steps = [check.step for check in self.checks] + [action.step for action in self.actions]
         return tuple(dict.fromkeys(name for step in steps for name in step.dynamic))
 
+    def asked_of(self, playbook: Playbook) -> tuple[str, ...]:
+        """The inputs that a playbook's steps name with all that surrounds it, each once."""
+        whole = surrounded(playbook, self.triggers)
+        return tuple(dict.fromkeys((*whole.dynamic, *self.dynamic)))
+
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it: what ``surroundings_of`` reads back."""
         found: dict[str, Any] = {}

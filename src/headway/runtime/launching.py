@@ -26,7 +26,7 @@ from headway.jobs.standing import SUCCEEDED
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Executor
 from headway.ports.store import Launch, RunRecord, Store, short_id
-from headway.releases.surroundings import NOTHING, Surroundings
+from headway.releases.surroundings import NOTHING
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
@@ -152,18 +152,14 @@ def reload(
                 f"run {short_id(record.id)} has its {name!r}: it stays what it is"
             )
     inputs = {**launch.inputs, **(again or {})}
-    loaded = load(launch.target, inputs, stored.policy._asdict(), surrounding(record), stored=store)
+    surroundings = NOTHING
+    if launch.surroundings:
+        from headway.runtime.playbooks import surrounding
+
+        surroundings = surrounding(record)
+    loaded = load(launch.target, inputs, stored.policy._asdict(), surroundings, stored=store)
     stored.require_same(loaded.plan, launch.target, short_id(record.id))
     return loaded, _changed_sources(launch, loaded)
-
-
-def surrounding(record: RunRecord) -> Surroundings:
-    """What surrounded the run when it began: what does so now is for those that begin now."""
-    if not record.launch.surroundings:
-        return NOTHING
-    from headway.releases.surroundings_reading import from_plain
-
-    return from_plain(record.launch.surroundings, f"what surrounds run {short_id(record.id)}")
 
 
 def _changed_sources(launch: Launch, loaded: Loaded) -> list[str]:

@@ -8,13 +8,14 @@ from typing import Any
 from headway.adapters.documents import read_file
 from headway.errors import DefinitionError
 from headway.jobs.job import Job
+from headway.ports.store import RunRecord, short_id
 from headway.releases.compiling import POLICY, compile_playbook
 from headway.releases.document import Document
 from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
 from headway.releases.reading import playbook_of
-from headway.releases.surroundings import NOTHING, Surroundings, surrounded
-from headway.releases.surroundings_reading import surroundings_of
+from headway.releases.surroundings import NOTHING, Surroundings
+from headway.releases.surroundings_reading import from_plain, surroundings_of
 from headway.runtime.arguments import require_accepted
 from headway.runtime.loading import Loaded, UnknownTarget, imported, on_path
 
@@ -57,8 +58,7 @@ def load_read(
     directory. Raises: DefinitionError."""
     given = dict(inputs)
     if not to_look_at:
-        whole = surrounded(playbook, surroundings.triggers)
-        given = resolved(playbook.inputs, (*whole.dynamic, *surroundings.dynamic), inputs)
+        given = resolved(playbook.inputs, surroundings.asked_of(playbook), inputs)
     with on_path(directory):
         policy = POLICY._replace(**changes)
         compiled = compile_playbook(playbook, job_called, policy, surroundings)
@@ -104,6 +104,14 @@ def read_playbook(path: Path) -> Playbook:
 def read_surroundings(path: Path) -> Surroundings:
     """Raises: DefinitionError with all that is wrong with it, UnknownTarget."""
     return surroundings_of(_read(path, "file of surroundings"))
+
+
+def surrounding(record: RunRecord) -> Surroundings:
+    """What surrounded the run when it began: what does so now is for those that begin now.
+
+    Raises: DocumentError for what this Headway does not understand.
+    """
+    return from_plain(record.launch.surroundings, f"what surrounds run {short_id(record.id)}")
 
 
 def _read(path: Path, noun: str) -> Document:

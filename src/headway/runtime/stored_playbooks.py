@@ -25,7 +25,7 @@ from headway.releases.reading import FORMAT, playbook_of
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.loading import Loaded, UnknownTarget
-from headway.runtime.playbooks import load_read
+from headway.runtime.playbooks import load_read, surrounding
 
 _TARGET = re.compile(rf"{STORED}(?P<called>.+?)(?:@(?P<version>[0-9]{{1,9}}))?", re.DOTALL)
 
@@ -143,6 +143,7 @@ def reload_stored(store: Store, record: RunRecord) -> Loaded:
     """
     stored = Plan.from_json(store.plan(record.id))
     launch = record.launch
-    loaded = load_stored(store, launch.target, launch.inputs, stored.policy._asdict())
+    policy = stored.policy._asdict()
+    loaded = load_stored(store, launch.target, launch.inputs, policy, surrounding(record))
     stored.require_same(loaded.plan, launch.target, short_id(record.id))
     return loaded

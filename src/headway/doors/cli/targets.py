@@ -52,6 +52,25 @@ def surroundings_for(target: str, arguments: Mapping[str, Any]) -> "Surroundings
             if arguments.get(option):
                 raise Mistyped(f"--{option} is for a playbook, and {target} is none")
         return NOTHING
+    return _read_surroundings(arguments)
+
+
+def surroundings_chosen(arguments: Mapping[str, Any]) -> "Surroundings":
+    """What surrounds releases, as arguments and headway.toml say.
+
+    Raises: Mistyped, also for a file that is not there; Refused; DefinitionError for its content.
+    """
+    from headway.runtime.loading import UnknownTarget
+
+    try:
+        return _read_surroundings(arguments)
+    except UnknownTarget as error:
+        raise Mistyped(str(error)) from error
+
+
+def _read_surroundings(arguments: Mapping[str, Any]) -> "Surroundings":
+    from headway.releases.surroundings import NOTHING
+
     files = surroundings_settled(arguments, Path.cwd())
     if files == SurroundingFiles():
         return NOTHING
