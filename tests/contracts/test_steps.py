@@ -127,7 +127,7 @@ class StepsContract:
             on.start(key)
         ended = [on.end(key) for key in range(len(wanted))]
         assert [one.ending is Ending.REPAIRED for one in ended] == [True, True, False, False, False]
-        assert "which was not expected" in failure(ended[2])
+        assert "data.exists is true, expected is false" in failure(ended[2])
 
     # Checks
 

@@ -112,7 +112,7 @@ def test_what_a_job_prints_is_not_mixed_with_the_view(place: Place) -> None:
         (place.directory / "go").write_text("go")
         assert terminal.ended() == 0
         lines = terminal.screen.text.splitlines()
-        assert lines[:32] == [*(f"line {n}" for n in range(30)), "and an error", "✔ Talk repaired"]
+        assert lines[:32] == [*(f"line {n}" for n in range(30)), "and an error", "✓ Talk done"]
 
 
 def test_ctrl_c_stops_the_run_and_leaves_the_terminal_in_order(held: Place) -> None:

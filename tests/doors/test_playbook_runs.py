@@ -72,7 +72,7 @@ def test_stock_workers_are_found_by_name(place: Place) -> None:
         """,
     )
     said = place.type("run", "hello.yaml")
-    assert said.lines[:4] == [f"✔ {one} repaired" for one in (
+    assert said.lines[:4] == [f"✓ {one} done" for one in (
         "noop:Hello@a", "sleep:Seconds@a", "noop:Hello@b", "sleep:Seconds@b",
     )]  # fmt: skip
     assert "(Hello)" in place.type("show").lines[0]

@@ -329,11 +329,11 @@ def test_an_editor_that_is_not_there_is_a_slip_of_the_command(place: Place, hell
 
 
 def test_a_run_keeps_the_version_that_it_began_with(place: Place, hello: str) -> None:
-    assert "noop:Hello@localhost repaired" in place.type("run", f"playbook:{hello[:8]}").out
+    assert "noop:Hello@localhost done" in place.type("run", f"playbook:{hello[:8]}").out
     run = place.type("show", "--json").json
     assert (run["target"], run["root"]) == (f"playbook:{hello}@1", "Say hello")
     place.type("playbook", "edit", hello, put(place, "bye.yaml", BYE))
-    assert "noop:Bye@localhost repaired" in place.type("run", "playbook:aurora/Say hello").out
+    assert "noop:Bye@localhost done" in place.type("run", "playbook:aurora/Say hello").out
     assert place.last_run() != run["run"]
     assert "noop:Hello@localhost" in place.type("run", f"playbook:{hello}@1").out
     place.type("playbook", "remove", hello)

@@ -15,6 +15,7 @@ from headway.jobs.states import JobState
 from headway.releases.compiling import compile_playbook
 from headway.releases.document import Document, Located
 from headway.releases.reading import playbook_of
+from headway.releases.surroundings_reading import from_plain
 from headway.runtime.recovery import Stood
 
 ENDINGS = [Ending.PASSED, Ending.REPAIRED, Ending.REPAIRED, Ending.REPAIRED, Ending.FAILED]
@@ -25,9 +26,12 @@ def no_jobs(ref: str) -> Any:
     raise AssertionError(ref)
 
 
-def plan_of(*sequences: dict[str, Any]) -> Plan:
+def plan_of(*sequences: dict[str, Any], around: Any = None) -> Plan:
+    """``around``: what surrounds it, as plain JSON."""
     plain = {"group": "orchard", "name": "Pick", "execution": list(sequences)}
-    return compile_playbook(playbook_of(Document("pick.yaml", Located.of(plain))), no_jobs).plan
+    playbook = playbook_of(Document("pick.yaml", Located.of(plain)))
+    surroundings = from_plain(around or {}, "around")
+    return compile_playbook(playbook, no_jobs, surroundings=surroundings).plan
 
 
 def step(name: str, **job: Any) -> Any:
@@ -65,7 +69,22 @@ def playbook_plans(draw: st.DrawFn) -> Plan:
         if draw(st.booleans()):
             one["preflight"] = draw(steps(2))
         sequences.append(one)
-    return plan_of(*sequences)
+    return plan_of(*sequences, around=draw(around()))
+
+
+@st.composite
+def around(draw: st.DrawFn) -> dict[str, Any]:
+    """Checks before it and actions after it."""
+    checks = [
+        {"name": f"c{n}", "command": "noop", "subcommand": "Is", "expectation": {"data": 1}}
+        for n in range(draw(st.integers(0, 2)))
+    ]
+    whens = draw(st.lists(st.sampled_from(["always", "completed", "failed"]), max_size=3))
+    actions = [
+        {"name": f"a{n}", "command": "noop", "subcommand": "Do", "when": when}
+        for n, when in enumerate(whens)
+    ]
+    return {"pre_deploy_check": checks, "post_deploy_action": actions}
 
 
 class PlaybookLife:
@@ -100,8 +119,11 @@ class PlaybookLife:
             return None
         self.require_may_start(key)
         assert self.live.started(key, self.now) is None
-        if key in self.plan.closings and self.live.is_needless(key):
-            assert self.plan.closings[key].of not in self.done, "what was left stays"
+        if self.live.is_needless(key):
+            if key in self.plan.closings:
+                assert self.plan.closings[key].of not in self.done, "what was left stays"
+            else:
+                assert self.plan.rules[key].when != self.went
             self.end(key, Ending.PASSED, executed=False)
         return key
 
@@ -110,6 +132,8 @@ class PlaybookLife:
         closing = self.plan.closings.get(key)
         if closing is not None:
             assert closing.of in self.done, "there is something to put away"
+        elif not self.plan.stops_at(key):
+            assert self.plan.rules[key].when in ("always", self.went)
         self.intended.add(key)
         self.events.append(RunIntended(self.at_us, key, self.live.tries[key] + 1))
 
@@ -168,6 +192,9 @@ class PlaybookLife:
     def require_may_start(self, key: int) -> None:
         states, closing = self.live.states, self.plan.closings.get(key)
         assert all(states[need] in SUCCEEDED for need in self.plan.needs[key])
+        if not self.plan.stops_at(key):
+            self.require_may_come_last()
+            return
         if closing is None:
             assert not self.live.cancelled
             assert not any(state in FINAL for state in states), "a failure stopped the plan"
@@ -188,6 +215,24 @@ class PlaybookLife:
                 over = states[before] not in (JobState.PENDING, JobState.WAITING)
                 assert over or self.plan.closings[before].of not in self.done, "last first"
 
+    def require_may_come_last(self) -> None:
+        """All the rest is over, and not for now only."""
+        states = self.live.states
+        rest = [state for key, state in enumerate(states) if self.plan.stops_at(key)]
+        assert not self.live.cancelled
+        assert JobState.RUNNING not in states, "one after another, and after all the rest"
+        assert JobState.IN_DOUBT not in states, "what is settled may let others start"
+        failed = any(state in FINAL for state in rest)
+        assert failed or all(state in SUCCEEDED for state in rest), "something is still to come"
+        self.require_all_put_away()
+
+    @property
+    def went(self) -> str:
+        """How all went that does not come last."""
+        states = enumerate(self.live.states)
+        well = all(state in SUCCEEDED for key, state in states if self.plan.stops_at(key))
+        return "completed" if well else "failed"
+
     def require_all_put_away(self) -> None:
         """Of a run that is over."""
         states = self.live.states
@@ -207,8 +252,9 @@ class PlaybookLife:
         assert again.is_over == expected.is_over
         assert again.is_stopped_for_good == expected.is_stopped_for_good
         assert may_start(again, self.now) == may_start(expected, self.now)
-        needless = [again.is_needless(key) for key in self.plan.closings]
-        assert needless == [expected.is_needless(key) for key in self.plan.closings]
+        maybe = [*self.plan.closings, *self.plan.lasts]
+        needless = [again.is_needless(key) for key in maybe]
+        assert needless == [expected.is_needless(key) for key in maybe]
 
     def _as_if_cut_off(self) -> Schedule:
         """The living schedule, as if the tries under way had never begun."""

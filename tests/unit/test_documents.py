@@ -124,8 +124,8 @@ def test_a_value_without_a_document_has_no_places() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "1:1: playbook: is empty. Write a playbook into it"),
-        ("# nothing\n", "1:1: playbook: is empty. Write a playbook into it"),
+        ("", "1:1: playbook: is empty. Write its keys into it"),
+        ("# nothing\n", "1:1: playbook: is empty. Write its keys into it"),
         (
             "a: b: c",
             "1:5: playbook: a colon makes a key of this where none may stand. Put the text in"
@@ -225,7 +225,7 @@ def test_what_yaml_cannot_be_is_said_in_one_line(text: str, problem: str) -> Non
         ("a: !env X", "1:4: a: has a tag. Take out what begins with !"),
         (
             "a: {<<: {b: 1}}",
-            "1:5: a: has a merge key (<<), which playbooks do not know. Write the keys out",
+            "1:5: a: has a merge key (<<), which Headway does not know. Write the keys out",
         ),
         ("a:\n  8080: x", '2:3: a: has the key 8080, which is no text. Put it in quotes: "8080"'),
         ("1: x", '1:1: playbook: has the key 1, which is no text. Put it in quotes: "1"'),
@@ -285,7 +285,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (" \n", "1:1: playbook: is empty. Write a playbook into it"),
+        (" \n", "1:1: playbook: is empty. Write its keys into it"),
         ("{a: 1}", '1:2: playbook: a key is missing here. Write keys in quotes: "key": value'),
         ('{"a" 1}', "1:6: playbook: the colon after a key is missing. Write : here"),
         (
@@ -298,7 +298,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ),
         ('{"a": 1', "1:8: playbook: a comma or } is missing. Write it here, or before this"),
         ("[1,]", "1:4: playbook: a comma stands before this, and nothing between. Take it out"),
-        ("[1] 2", "1:5: playbook: something follows the end of the playbook. Take it out"),
+        ("[1] 2", "1:5: playbook: something follows its end. Take it out"),
         *(
             (f"[{word}]", f"1:2: playbook: '{word}' is not JSON. Texts stand in quotes")
             for word in ("NaN", "-Infinity", "01", "1.", ".5", "+1", "True", "yes")
@@ -329,7 +329,7 @@ def test_a_document_that_is_too_long_is_not_read(notation: str) -> None:
     fits = '"' + "x" * (LIMIT_BYTES - 2) + '"'
     assert told(fits, notation) == []
     assert told(fits + " ", notation) == [
-        "1:1: playbook: has more than 65,536 bytes. Make several playbooks of it"
+        "1:1: playbook: has more than 65,536 bytes. Make several files of it"
     ]
 
 
@@ -347,7 +347,7 @@ def test_a_document_with_too_many_values_is_not_read(notation: str) -> None:
     (problem,) = told("[" + ",".join("1" * VALUES) + "]", notation)
     assert problem == (
         f"1:{2 * VALUES}: playbook: holds more than 10,000 values, what aliases stand for counted"
-        " in. Make several playbooks of it"
+        " in. Make several files of it"
     )
 
 

@@ -13,6 +13,7 @@ from headway.jobs.events import (
     CleanupIntended,
     Event,
     NoticeIntended,
+    PhaseNoticeIntended,
     ProcessStarted,
     RequestAnswered,
     Row,
@@ -64,6 +65,9 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     RunIntended: st.builds(RunIntended, MOMENT, KEY, NUMBER, FAILURE, CHANGES, CHANGES, TEXT),
     StepClaimed: st.builds(StepClaimed, MOMENT, KEY, NUMBER, TEXT, TEXT),
     NoticeIntended: st.builds(NoticeIntended, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    PhaseNoticeIntended: st.builds(
+        PhaseNoticeIntended, MOMENT, TEXT, TEXT, st.lists(TEXT).map(tuple), TEXT
+    ),
     ProcessStarted: st.builds(
         ProcessStarted, MOMENT, KEY, NUMBER, st.integers(0, 2**22), TEXT, TEXT
     ),

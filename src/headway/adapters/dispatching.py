@@ -369,10 +369,16 @@ class Dispatcher:
 
     def tell(self, transport: str, notice: Notification, run: str, attempt: str) -> Confirmation:
         """Publish a notice; it is for the caller to care whether anybody hears it."""
+        return self.announce(names.notify_key(transport), notice, run, attempt)
+
+    def announce(
+        self, key: str, notice: Notification, run: str, attempt: str | None = None
+    ) -> Confirmation:
+        """The same, to any routing key, and of a whole run where no attempt is named."""
         message = Message(
             notice.encode(), names.JSON, correlation_id=run, reply_to=names.LOG, message_id=attempt
         )
-        return self._bus.publish(message, names.notify_key(transport), names.EXCHANGE)
+        return self._bus.publish(message, key, names.EXCHANGE)
 
     # What comes
 

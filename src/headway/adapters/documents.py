@@ -19,19 +19,19 @@ from headway.releases.document import (
 NOTATIONS = {".yaml": "YAML", ".yml": "YAML", ".json": "JSON"}  # by the end of a file's name
 
 
-def notation_of(path: Path) -> str:
-    """Raises: DefinitionError for a file that is neither."""
+def notation_of(path: Path, noun: str = "playbook") -> str:
+    """``noun``: what it is to be. Raises: DefinitionError for a file that is neither."""
     try:
         return NOTATIONS[path.suffix.lower()]
     except KeyError:
         raise DefinitionError(
-            f"{path} is no playbook by its name: it must end in {', '.join(NOTATIONS)}"
+            f"{path} is no {noun} by its name: it must end in {', '.join(NOTATIONS)}"
         ) from None
 
 
-def read_file(path: Path) -> Document:
+def read_file(path: Path, noun: str = "playbook") -> Document:
     """Raises: OSError, DefinitionError for a file of another name."""
-    notation = notation_of(path)
+    notation = notation_of(path, noun)
     with path.open("rb") as file:
         return read(file.read(LIMIT_BYTES + 1), notation, str(path))
 

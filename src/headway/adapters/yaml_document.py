@@ -246,7 +246,7 @@ class _Reading:
                 self._found(at, field, *_no_key(key))
             return None
         if key == "<<" and getattr(event, "implicit", (False,))[0]:
-            what = "has a merge key (<<), which playbooks do not know"
+            what = "has a merge key (<<), which Headway does not know"
             self._found(at, field, what, "Write the keys out")
             return None
         return key

@@ -88,6 +88,16 @@ class NoticeIntended(NamedTuple):
     transport: str
 
 
+class PhaseNoticeIntended(NamedTuple):
+    """People are about to be told of the run as a whole. The same is not told again."""
+
+    at_us: int
+    notice: str  # "started", "completed", "failed" or "cancelled"
+    topic: str  # the routing key
+    targets: tuple[str, ...]
+    text: str
+
+
 class ProcessStarted(NamedTuple):
     """A job started a command that is to die with it."""
 
@@ -206,6 +216,7 @@ Event = (
     | RunIntended
     | StepClaimed
     | NoticeIntended
+    | PhaseNoticeIntended
     | ProcessStarted
     | TryEnded
     | CleanupIntended
@@ -240,6 +251,7 @@ _KINDS: dict[str, type[Any]] = {
     "run-intended": RunIntended,
     "step-claimed": StepClaimed,
     "notice-intended": NoticeIntended,
+    "phase-notice-intended": PhaseNoticeIntended,
     "process-started": ProcessStarted,
     "cleanup-intended": CleanupIntended,
     "cleanup-ended": CleanupEnded,
@@ -327,6 +339,6 @@ def _typed(name: str, value: Any) -> Any:
         return Phase(value)
     if name == "state":
         return RunState(value)
-    if name == "keys":
+    if name in ("keys", "targets"):
         return tuple(value)
     return value

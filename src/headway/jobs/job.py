@@ -72,6 +72,10 @@ class _Storage:
         return storage
 
 
+ALWAYS = "always"
+WHEN = (ALWAYS, "completed", "failed")  # after which end of all the rest a finally-node is due
+
+
 class Rules(NamedTuple):
     """How a job is to be treated; shared by all jobs that are treated alike."""
 
@@ -85,6 +89,7 @@ class Rules(NamedTuple):
     has_run: bool = True
     has_cleanup: bool = False
     finally_: bool = False  # starts when all the rest is over, however it went
+    when: str = ALWAYS  # one of WHEN; of a finally-node that puts nothing away
 
 
 class NodeSpec(NamedTuple):

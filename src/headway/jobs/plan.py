@@ -14,6 +14,7 @@ from headway.errors import DefinitionError, WireError
 from headway.jobs.job import NodeSpec, Rules
 
 FORMAT = 1
+STEPS = ("step", "check", "action")  # what the ref of a step begins with, in place of a module
 SHOWN = 20  # differences, in one message
 
 
@@ -93,10 +94,22 @@ class Plan:
         """Whether nothing new starts once this one is lost, if the plan's policy says so."""
         return not self.rules[key].finally_ or key in self.closings
 
+    def is_step(self, key: int) -> bool:
+        """Whether a worker does it; and not a job, here."""
+        definition = self._definitions[key]
+        ref = definition if isinstance(definition, str) else ref_of(definition)
+        return ref.partition(":")[0] in STEPS
+
+    @property
+    def lasts(self) -> list[int]:
+        """The keys of what comes when all the rest is over, and puts nothing away."""
+        return [key for key in range(len(self)) if not self.stops_at(key)]
+
     def follows(self) -> list[tuple[int, ...]]:
         """By key: after what it comes, for a picture.
 
-        That is what it needs, and for what puts away, its chain; without what follows from that.
+        That is what it needs; for what puts away, its chain, and for what comes last, the ends of
+        all the rest; without what follows from that.
         """
         found: list[tuple[int, ...]] = []
         ends: dict[tuple[int, int], int] = {}  # of chains: the last node so far
@@ -112,7 +125,20 @@ class Plan:
                 }
                 needs = tuple(need for need in needs if need not in known)
             found.append(needs)
+        self._let_follow_all(found)
         return found
+
+    def _let_follow_all(self, follows: list[tuple[int, ...]]) -> None:
+        """What comes last, and needs nothing, follows whatever nothing else follows."""
+        lasts = set(self.lasts)
+        if not lasts:
+            return
+        followed = {
+            before for key in range(len(self)) if key not in lasts for before in follows[key]
+        }
+        ends = [key for key in range(len(self)) if key not in lasts and key not in followed]
+        for key in lasts:
+            follows[key] = follows[key] or tuple(end for end in ends if end < key)
 
     def dependents(self) -> list[list[int] | None]:
         """By key: the keys that need it, or None."""

@@ -4,6 +4,7 @@ The listings, the live view and the JSON outputs all read from here, so that no 
 state out for itself.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from headway.jobs.events import (
     NoticeIntended,
     OutputWritten,
     PhaseEnded,
+    PhaseNoticeIntended,
     ProcessStarted,
     RequestAnswered,
     RunBegan,
@@ -31,8 +33,8 @@ from headway.jobs.events import (
 )
 from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.plan import Plan
-from headway.jobs.standing import HOPELESS, SUCCEEDED, Standing, states_shown
-from headway.jobs.states import JobState, RunState
+from headway.jobs.standing import HOPELESS, LOST, SUCCEEDED, Standing, states_shown
+from headway.jobs.states import JobState, RunState, Verdict, shown_as
 
 
 class Try(NamedTuple):
@@ -109,7 +111,7 @@ class Progress:
                 self._went_on(event)
             case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
-            case NoticeIntended() | ProcessStarted() | RequestAnswered():
+            case NoticeIntended() | PhaseNoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
 
     def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:
@@ -238,6 +240,21 @@ class Progress:
             found[state] = found.get(state, 0) + 1
         return {state: found[state] for state in JobState if state in found}
 
+    def shown(self, *, living: bool = True) -> list[JobState | Verdict]:
+        """By key, how each job's state is told."""
+        rules = self.plan.rules
+        return [
+            shown_as(state, has_check=rules[key].has_check)
+            for key, state in enumerate(self.states(living=living))
+        ]
+
+    def counts_shown(self, *, living: bool = True) -> dict[JobState | Verdict, int]:
+        """How many jobs are told to stand where."""
+        counts = Counter(self.shown(living=living))
+        order: list[JobState | Verdict] = list(JobState)
+        order.insert(order.index(JobState.REPAIRED) + 1, Verdict.DONE)
+        return {state: counts[state] for state in order if counts[state]}
+
     @property
     def quick_counts(self) -> dict[JobState, int]:
         """How many jobs stand where, kept up as events come: without what is only derived.
@@ -268,6 +285,18 @@ class Progress:
         """The jobs it needs that are not done."""
         states = self._standing.states
         return [need for need in self.plan.needs[key] if states[need] not in SUCCEEDED]
+
+    def was_waiting(self, key: int) -> bool:
+        """Whether its next try waits for its delay, or did so when the run stopped."""
+        return self._standing.states[key] is JobState.WAITING
+
+    def stopped_by(self) -> list[int]:
+        """The jobs whose loss stopped the run, where its policy says so."""
+        if not self._standing.stopped:
+            return []
+        stops_at = self.plan.stops_at
+        states = enumerate(self._standing.states)
+        return [key for key, state in states if state in LOST and stops_at(key)]
 
     def blocked_by(self, key: int) -> list[int]:
         """The jobs, near or far, that are to blame for a blocked one: they failed themselves."""

@@ -12,7 +12,9 @@ The rules, which all runners share:
 * When a job failed for good, a plan that stops on failure starts nothing more; any other goes on
   with what can still be reached. A job in doubt stops such a plan until it is settled.
 * Nodes marked ``finally_`` start when all the rest is over and nothing is in doubt; those that
-  put away what another left (``Plan.closings``) when its chain is, in a cancelled run, too.
+  put away what another left (``Plan.closings``) when its chain is, in a cancelled run, too. Some
+  turn out to be needless: nothing was left, or all the rest went otherwise than they are for
+  (``Rules.when``). They come to their turn, and nothing is done for them.
 
 States of a node:
 
@@ -34,7 +36,7 @@ from typing import NamedTuple
 
 from headway.jobs.chains import Acted, Chains
 from headway.jobs.events import Event
-from headway.jobs.job import Rules
+from headway.jobs.job import ALWAYS, Rules
 from headway.jobs.outcomes import Ending
 from headway.jobs.plan import Plan
 from headway.jobs.standing import (
@@ -290,10 +292,18 @@ class Schedule:
         """Whether nothing starts any more but what puts away, and what comes last."""
         return self._for_good
 
+    @property
+    def may_be_needless(self) -> bool:
+        """Whether ``is_needless`` may be so of any node."""
+        return bool(self.plan.closings) or any(rules.when != ALWAYS for rules in self.plan.rules)
+
     def is_needless(self, key: int) -> bool:
-        """Whether the node would put away what nobody left."""
+        """Whether the node would put away what nobody left, or is for another end of the rest."""
         closing = self.plan.closings.get(key)
-        return closing is not None and closing.of not in self._acted.keys
+        if closing is not None:
+            return closing.of not in self._acted.keys
+        when = self.plan.rules[key].when
+        return when != ALWAYS and (when == "completed") is not self._rest_succeeded()
 
     def states_shown(self) -> list[JobState]:
         """By key, where each job stands, told for a reader."""
@@ -304,6 +314,11 @@ class Schedule:
             cancelled=self.cancelled,
             stopped=self._stopped,
         )
+
+    def _rest_succeeded(self) -> bool:
+        """Whether all did that does not come last."""
+        stops_at = self.plan.stops_at
+        return all(s in SUCCEEDED or not stops_at(key) for key, s in enumerate(self.states))
 
     def _foreign(self, key: int, what: str) -> Ignored:
         if not 0 <= key < len(self.states):

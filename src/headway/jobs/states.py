@@ -27,6 +27,11 @@ class Verdict(StrEnum):
     NOT_CHECKABLE = "not checkable"  # it has no Check
 
 
+def shown_as(state: JobState, *, has_check: bool) -> JobState | Verdict:
+    """How a state is told. What has no Check was done; nobody found it amiss before."""
+    return Verdict.DONE if state is JobState.REPAIRED and not has_check else state
+
+
 class RunState(StrEnum):
     """Where a run stands."""
 

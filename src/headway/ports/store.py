@@ -36,7 +36,7 @@ class Launch(NamedTuple):
     python: str  # Python's, major and minor: fingerprints hold only within one
     group: str = ""  # whose it is
     locks: Sequence[str] = ()  # tags: of the runs with one tag, one goes on at a time
-    surroundings: Mapping[str, Any] = {}  # JSON: triggers, checks and actions, as they were then
+    surroundings: Mapping[str, Any] = {}  # of a release, as it began: Surroundings.to_plain
     source: str = ""  # the address it was asked from
     hosts: Sequence[str] = ()  # all that its steps have to do with; none: nobody knows
     asked: str = ""  # a digest of the request for it, to know another one by the same key

@@ -1,9 +1,10 @@
 """Compiles a playbook into a plan: plain edges, the same in every replay.
 
-Within a sequence the preflight steps of all hosts go side by side; then each host's steps are a
-chain, and the chains are dealt to as many lanes as the sequence has in parallel, in the order of
-the hosts. What puts a step away follows its host's chain, before the lane's next host. A sequence
-begins when the one before is over.
+Checks that surround releases come first, one after another, and their actions last, however the
+rest went. Within a sequence the preflight steps of all hosts go side by side; then each host's
+steps are a chain, and the chains are dealt to as many lanes as the sequence has in parallel, in
+the order of the hosts. What puts a step away follows its host's chain, before the lane's next
+host. A sequence begins when the one before is over.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,13 @@ from headway.jobs.job import Job, Rules
 from headway.jobs.plan import Closing, Plan, Policy
 from headway.releases.playbook import HostSequence, Playbook, Step
 from headway.releases.steps import Call, StepNode
+from headway.releases.surroundings import (
+    NOTHING,
+    PostDeployAction,
+    PreDeployCheck,
+    Surroundings,
+    surrounded,
+)
 
 POLICY = Policy(default_tries=1, on_failure="stop", asks_all=True)
 
@@ -44,12 +52,14 @@ def compile_playbook(
     playbook: Playbook,
     job_called: Callable[[str], type[Job]],
     policy: Policy = POLICY,
+    surroundings: Surroundings = NOTHING,
 ) -> CompiledPlaybook:
     """``job_called`` finds the job class that "package.module:JobClass" names.
 
     Raises: DefinitionError, as for jobs.
     """
-    return _Compiler(playbook, job_called, policy).compiled()
+    whole = surrounded(playbook, surroundings.triggers)
+    return _Compiler(whole, job_called, policy).compiled(surroundings)
 
 
 class _Compiler:
@@ -69,10 +79,11 @@ class _Compiler:
         self._jobs: dict[Any, int] = {}  # what Python jobs need, by definition: once in a plan
         self._looks: list[type[Job]] = []
 
-    def compiled(self) -> CompiledPlaybook:
-        before: tuple[int, ...] = ()
+    def compiled(self, surroundings: Surroundings) -> CompiledPlaybook:
+        before = self._checks(surroundings.checks)
         for sequence in self._playbook.execution:
             before = self._sequence(sequence, before)
+        self._actions(surroundings.actions)
         plan = Plan(
             self._names,
             [_ref(one) for one in self._definitions],
@@ -82,6 +93,30 @@ class _Compiler:
             self._closings,
         )
         return CompiledPlaybook(plan, self._definitions, self._looks)
+
+    def _checks(self, checks: Sequence[PreDeployCheck]) -> tuple[int, ...]:
+        """The key that the first sequence waits for."""
+        before: tuple[int, ...] = ()
+        for check in checks:
+            # To ask again does no harm: who is asked says how things are.
+            rules = self._rules_of(check.step, on_lost="rerun")
+            call = _call(check.step)._replace(expected=check.expectation)
+            before = (self._around("check", check.name, call, rules, before),)
+        return before
+
+    def _actions(self, actions: Sequence[PostDeployAction]) -> None:
+        before: tuple[int, ...] = ()
+        for action in actions:
+            rules = self._rules_of(action.step)._replace(finally_=True, when=action.when)
+            before = (self._around("action", action.name, _call(action.step), rules, before),)
+
+    def _around(
+        self, part: str, called: str, call: Call, rules: Rules, needs: tuple[int, ...]
+    ) -> int:
+        """A node for no host."""
+        name = self._name(f"{part} {called}")
+        node = StepNode(name, None, self._playbook.group, self._shared(rules), call, part=part)
+        return self._add(name, node, rules, needs)
 
     def _sequence(self, sequence: HostSequence, before: tuple[int, ...]) -> tuple[int, ...]:
         """The keys that the next sequence waits for."""
@@ -120,7 +155,8 @@ class _Compiler:
             rules = rules._replace(has_check=True)
         return self._node(step, host, rules, before, check)
 
-    def _rules_of(self, step: Step) -> Rules:
+    def _rules_of(self, step: Step, on_lost: str = "ask") -> Rules:
+        """``on_lost``: where the step does not say."""
         own, policy = step.rules, self._policy
         return Rules(
             tries=own.tries or policy.default_tries,
@@ -128,7 +164,7 @@ class _Compiler:
                 policy.default_retry_delay_s if own.retry_delay_s is None else own.retry_delay_s
             ),
             timeout_s=own.timeout_s,
-            on_lost=own.on_lost or "ask",
+            on_lost=own.on_lost or on_lost,
             has_check=False,
         )
 

@@ -105,6 +105,15 @@ class Document(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
+def called(document: Document, whole: str) -> Document:
+    """What is wrong with the document as such is said of a ``whole``, not of a playbook."""
+    problems = [
+        problem._replace(field=whole) if problem.field == WHOLE else problem
+        for problem in document.problems
+    ]
+    return document._replace(problems=tuple(problems))
+
+
 class Unreadable(Exception):
     """Where nothing more can be read. Only readers of documents raise and catch it."""
 
@@ -133,7 +142,7 @@ def flaw_of(text: str) -> str | None:
 
 
 def empty() -> Problem:
-    return Problem(Position(1, 1), WHOLE, "is empty", "Write a playbook into it")
+    return Problem(Position(1, 1), WHOLE, "is empty", "Write its keys into it")
 
 
 def too_large() -> Problem:
@@ -141,7 +150,7 @@ def too_large() -> Problem:
         Position(1, 1),
         WHOLE,
         f"has more than {LIMIT_BYTES:,} bytes",
-        "Make several playbooks of it",
+        "Make several files of it",
     )
 
 
@@ -156,7 +165,7 @@ def too_many(at: Position) -> Problem:
         at,
         WHOLE,
         f"holds more than {VALUES:,} values, what aliases stand for counted in",
-        "Make several playbooks of it",
+        "Make several files of it",
     )
 
 

@@ -73,7 +73,7 @@ class _Reading:
 
     def end(self) -> None:
         if self._peek():
-            raise self._wrong("something follows the end of the playbook", "Take it out")
+            raise self._wrong("something follows its end", "Take it out")
 
     def _object(self, at: Position, field: str, depth: int) -> Located:
         members: dict[str, Located] = {}

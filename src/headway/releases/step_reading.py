@@ -14,6 +14,7 @@ from headway.wire.names import StepName, parse_step
 # The keys that a step keeps from its parameters, and those of ``job``.
 STEP_KEYS = ("notify", "dynamic", "job")
 JOB_KEYS = ("check", "cleanup", "tries", "retry_delay", "timeout", "on_lost")
+_PARTS = ("check", "cleanup")  # steps that are part of another
 
 # A message's own: what a playbook says under them would be overwritten.
 _TAKEN = {
@@ -49,10 +50,12 @@ def step_of(field: Field, *, part: str = "") -> Step:
     at = field.located.keys.get(key, inside.located.at)
     named = inside._replace(located=inside.located._replace(at=at))
     name = _name(named, key, inside.located.value)
-    return _with_parameters(inside, name, part)
+    return with_parameters(inside, name, part)
 
 
-def _with_parameters(field: Field, name: StepName, part: str) -> Step:
+def with_parameters(field: Field, name: StepName, part: str = "") -> Step:
+    """The step that is called so, from the field of its parameters; ``part`` as in ``step_of``, or
+    what else surrounds releases."""
     if field.located.value is None or (name is _NOTHING and isinstance(field.located.value, str)):
         return Step(*name)
     found = field.members(_PARAMETERS)
@@ -151,10 +154,11 @@ def _is_reserved(field: Field) -> bool:
 
 
 def _rules(field: Field, part: str) -> StepRules:
-    if part:
+    if part in _PARTS:
         field.wrong(f"is not for a {part}", "Say it of the step itself")
         return StepRules()
-    found = field.known(JOB_KEYS, "job", _PARAMETERS)
+    keys = [key for key in JOB_KEYS if not part or key not in _PARTS]
+    found = field.known(keys, "job" if not part else f"the job of a {part}", _PARAMETERS)
     return StepRules(
         check=step_of(found["check"], part="check") if "check" in found else None,
         cleanup=step_of(found["cleanup"], part="cleanup") if "cleanup" in found else None,

@@ -1,5 +1,6 @@
 """Steps as nodes of a plan: what is sent to which workers, as data."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from headway.wire.messages import Response, StepMessage
 from headway.wire.names import parse_step
 
 NOTHING: Mapping[str, Any] = {}
+SHOWN = 200  # characters of what was answered, and of what was expected, in words
 
 
 class Call(NamedTuple):
@@ -46,11 +48,12 @@ class Call(NamedTuple):
 
     def flaw(self, answer: Response) -> str | None:
         """Why a final answer is no success; None if it is one."""
-        if answer.status != "completed":
+        expected = {} if self.expected is None else self.expected
+        wanted = {"status": "completed", **expected}
+        if answer.status != wanted["status"] and answer.status == "failed":
             return said(answer) or f"{self.name} failed and did not say why"
-        if self.expected is not None and not holds(answer.to_plain(), self.expected):
-            return f"{self.name} answered {said(answer) or answer.status}, which was not expected"
-        return None
+        unmet = unmet_in(answer.to_plain(), wanted)
+        return None if unmet is None else f"{self.name} was not answered as expected: {unmet}"
 
 
 class StepNode(NamedTuple):
@@ -64,13 +67,14 @@ class StepNode(NamedTuple):
     check: Call | None = None
     cleanup: Call | None = None  # of a step that a job needs; a playbook's are nodes of their own
     needs: tuple[Any, ...] = ()
+    part: str = "step"  # or "check", "action": of a release, before and after its steps
 
     def plan_node(self) -> NodeSpec:
         return NodeSpec(self.name, self.ref, self.needs, self.rules)
 
     @property
     def ref(self) -> str:
-        return f"step:{self.run.name}"
+        return f"{self.part}:{self.run.name}"
 
     @property
     def calls(self) -> Iterable[Call]:
@@ -86,6 +90,26 @@ def said(answer: Response) -> str:
     plain = answer.to_plain()
     found = [plain[key] for key in ("message", "data") if plain.get(key) not in (None, "")]
     return " ".join(value if isinstance(value, str) else repr(value) for value in found)
+
+
+def unmet_in(found: Mapping[str, Any], expected: Mapping[str, Any], field: str = "") -> str | None:
+    """The first thing that is expected of an object and not there, in words; None for none."""
+    for key, value in expected.items():
+        path = f"{field}.{key}" if field else key
+        if key not in found:
+            return f"{path} is missing, expected is {_shown(value)}"
+        if isinstance(found[key], Mapping) and isinstance(value, Mapping):
+            unmet = unmet_in(found[key], value, path)
+            if unmet is not None:
+                return unmet
+        elif not holds(found[key], value):
+            return f"{path} is {_shown(found[key])}, expected is {_shown(value)}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def holds(found: Any, expected: Any) -> bool:

@@ -23,6 +23,7 @@ from headway.errors import Conflict, DefinitionError, HeadwayError, Rejected, Wi
 from headway.jobs.states import RunState
 from headway.ports.bus import Bus
 from headway.ports.store import Owner, Request, RunRecord, Store, short_id
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.deployment import Deployment, Hold, give_up, take_up
 from headway.runtime.job_requests import JobRequests
@@ -43,6 +44,7 @@ class CoreRules:
 
     step_timeout_s: float = STEP_TIMEOUT_S  # for each phase of a step that says nothing of it
     look_s: float = LOOK_S
+    surroundings: Surroundings = NOTHING  # of deployments that are asked for over the bus
 
 
 class Core:
@@ -64,7 +66,8 @@ class Core:
         self._dispatcher = dispatcher
         self._hold = Hold(store, self._ledger, dispatcher, owner, rules.step_timeout_s)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()  # runs; "" for anything else
-        self._requests = JobRequests(store, bus, partial(self._news.put, ""))
+        asked = partial(self._news.put, "")
+        self._requests = JobRequests(store, bus, asked, rules.surroundings)
         self._deployments: dict[str, Deployment] = {}
         self._new: set[str] = set()  # those taken up that were not advanced yet
         self._timers: list[tuple[float, str]] = []

@@ -18,6 +18,7 @@ from headway.releases.compiling import CompiledPlaybook, HostedJob, compile_play
 from headway.releases.inputs import WrongInputs, is_reference, resolved
 from headway.releases.playbook import PYTHON, Playbook
 from headway.releases.steps import StepNode
+from headway.releases.surroundings import NOTHING, Surroundings, surrounded
 from headway.runtime import clocks
 from headway.runtime.arguments import require_accepted
 from headway.runtime.launching import Options, python_version
@@ -40,6 +41,7 @@ class Release(NamedTuple):
     target: str
     playbook: Playbook
     compiled: CompiledPlaybook
+    surroundings: Surroundings = NOTHING  # compiled in
 
     @property
     def plan(self) -> Plan:
@@ -62,8 +64,13 @@ class Deployment(NamedTuple):
     is_new: bool  # False: it was stored by an earlier request with the same key
 
 
-def read_release(store: Store, record: PlaybookRecord, version: int | None = None) -> Release:
-    """Read a version of a playbook (None: the newest) and compile it.
+def read_release(
+    store: Store,
+    record: PlaybookRecord,
+    version: int | None = None,
+    surroundings: Surroundings = NOTHING,
+) -> Release:
+    """Read a version of a playbook (None: the newest) and compile it, with what surrounds it.
 
     Raises: Rejected for a playbook that was removed or a version that is not there, and for more
     than MOST_JOBS jobs; DefinitionError for a Python job that cannot be loaded.
@@ -71,8 +78,9 @@ def read_release(store: Store, record: PlaybookRecord, version: int | None = Non
     require_there(record)
     stored = store.playbook_version(record.id, version or record.version)
     playbook = read_back(record, stored)
-    require_few_jobs(playbook)
-    return Release(target_of(record, stored.number), playbook, _compiled(playbook))
+    require_few_jobs(surrounded(playbook, surroundings.triggers))
+    compiled = _compiled(playbook, surroundings)
+    return Release(target_of(record, stored.number), playbook, compiled, surroundings)
 
 
 def deploy(
@@ -96,7 +104,7 @@ def deploy(
     OtherRequest.
     """
     playbook = release.playbook
-    given = resolved(playbook.inputs, playbook.dynamic, inputs)
+    given = resolved(playbook.inputs, release.surroundings.asked_of(playbook), inputs)
     require_references(playbook, given)
     require_accepted(release.compiled.looks, (), given)
     launch = Launch(
@@ -111,6 +119,7 @@ def deploy(
         python=python_version(),
         group=playbook.group,
         locks=playbook.lock,
+        surroundings=release.surroundings.to_plain(),
         source=source,
         hosts=release.hosts,
         asked=asked,
@@ -171,9 +180,9 @@ def require_few_jobs(playbook: Playbook) -> None:
         )
 
 
-def _compiled(playbook: Playbook) -> CompiledPlaybook:
+def _compiled(playbook: Playbook, surroundings: Surroundings) -> CompiledPlaybook:
     steps = (step for one in playbook.execution for step in (*one.preflight, *one.steps))
     if all(step.command != PYTHON for step in steps):
-        return compile_playbook(playbook, job_called)
+        return compile_playbook(playbook, job_called, surroundings=surroundings)
     with _IMPORTING, on_path(Path.cwd()):
-        return compile_playbook(playbook, job_called)
+        return compile_playbook(playbook, job_called, surroundings=surroundings)

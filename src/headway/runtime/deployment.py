@@ -7,23 +7,27 @@ has Python jobs has a thread of its own, in which its jobs' threads are waited f
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from headway.adapters.dispatching import Dispatcher
 from headway.adapters.steps import Adopted, Steps
-from headway.errors import HeadwayError
+from headway.errors import DefinitionError, HeadwayError
 from headway.jobs.events import Event, RunEnded, RunIntended, RunResumed, RunRetried, StepClaimed
 from headway.jobs.events import decode as decoded
 from headway.jobs.states import RunState
 from headway.ports.store import Owner, Request, RunRecord, Store, short_id
 from headway.releases.steps import StepNode
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.executors import make
 from headway.runtime.journal import Journal
 from headway.runtime.launching import retry_keys
 from headway.runtime.ledger import Ledger, StagedJournal
 from headway.runtime.loading import Loaded
+from headway.runtime.phase_notices import PhaseNotices
+from headway.runtime.playbooks import surrounding
 from headway.runtime.recovery import Stood
 from headway.runtime.runner import STOP_GRACE_S, Runner
 
@@ -206,12 +210,15 @@ def take_up(
         adopted=_adopted(under_way),
         woken=woken,
     )
+    notices = _notices(hold, record, loaded.surroundings, journal, events)
     runner = Runner(
         plan,
         loaded.definitions,
         steps,
         inputs=loaded.inputs,
         journal=journal,
+        listeners=notices.listeners,
+        notices=notices.due,
         redaction=loaded.redaction,
         start=Stood(plan, [*events, *told]).start(),
     )
@@ -223,9 +230,34 @@ def take_up(
 def give_up(hold: Hold, record: RunRecord, why: str) -> None:
     """End a run that cannot be gone on with. Raises: Lost when somebody took it meanwhile."""
     epoch = hold.store.take(record.id, record.epoch, hold.owner)
-    count = sum(1 for _ in hold.store.journal(record.id))
-    journal = _journal(hold, record, epoch, False, count + 1, staged=True)
-    journal.write(RunEnded(clocks.now_us(), RunState.FAILED, {}, why=why), state=RunState.FAILED)
+    events = [decoded(entry.row) for entry in hold.store.journal(record.id)]
+    journal = _journal(hold, record, epoch, False, len(events) + 1, staged=True)
+    surroundings = NOTHING
+    with suppress(DefinitionError):  # then that is why it cannot be gone on with
+        surroundings = surrounding(record)
+    notices = _notices(hold, record, surroundings, journal, events)
+    told = notices.due(RunState.FAILED)
+    ended = RunEnded(clocks.now_us(), RunState.FAILED, {}, why=why)
+    journal.write(*told, ended, state=RunState.FAILED)
+    for event in told:
+        for listener in notices.listeners:
+            listener(event)
+
+
+def _notices(
+    hold: Hold,
+    record: RunRecord,
+    surroundings: Surroundings,
+    journal: Journal,
+    events: Sequence[Event],
+) -> PhaseNotices:
+    return PhaseNotices(
+        surroundings.phase_notice,
+        record.launch.root,
+        journal,
+        events,
+        hold.dispatcher.announce,
+    )
 
 
 def _journal(

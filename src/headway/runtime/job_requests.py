@@ -22,6 +22,7 @@ from headway.ports.bus import (
     Settlement,
 )
 from headway.ports.store import Store
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime.deploying import deploy, read_release
 from headway.wire import names
 from headway.wire.messages import Absent, JobAnswer, JobRequest
@@ -34,9 +35,17 @@ PREFETCH = 100
 class JobRequests:
     """Those that come to one core. Threads: one that answers; the bus's own brings them."""
 
-    def __init__(self, store: Store, bus: Bus, woken: Callable[[], object]) -> None:
-        """``woken`` is called when there is one, in the bus's thread."""
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        woken: Callable[[], object],
+        surroundings: Surroundings = NOTHING,
+    ) -> None:
+        """``woken`` is called when there is one, in the bus's thread. ``surroundings``: of the
+        deployments that begin."""
         self._store = store
+        self._surroundings = surroundings
         self._bus = bus
         self._woken = woken
         self._waiting: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
@@ -85,7 +94,7 @@ class JobRequests:
             raise Rejected(f"there is no playbook {asked.playbook_id} of the group {asked.group}")
         deployed = deploy(
             self._store,
-            read_release(self._store, record),
+            read_release(self._store, record, surroundings=self._surroundings),
             {} if isinstance(asked.dynamic, Absent) else asked.dynamic,
             who="" if isinstance(asked.user_id, Absent) else asked.user_id,
             source="" if isinstance(asked.source_ip, Absent) else asked.source_ip,

@@ -26,10 +26,12 @@ from headway.jobs.standing import SUCCEEDED
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Executor
 from headway.ports.store import Launch, RunRecord, Store, short_id
+from headway.releases.surroundings import NOTHING
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
 from headway.runtime.loading import Loaded
+from headway.runtime.phase_notices import Announce, PhaseNotices
 from headway.runtime.recovery import Stood
 from headway.runtime.requests import OVER, decide
 from headway.runtime.runner import Runner
@@ -82,8 +84,12 @@ def begin(
     options: Options,
     listeners: Sequence[Listener] = (),
     watch: Watch | None = None,
+    announce: Announce | None = None,
 ) -> Runner:
-    """Store a new run and make the runner that carries it out."""
+    """Store a new run and make the runner that carries it out.
+
+    ``announce``: tells people of it on a bus, where they are to be told.
+    """
     watch = watch or Watch()
     run = clocks.new_id()
     now_us = clocks.now_us()
@@ -98,17 +104,22 @@ def begin(
         who=who(),
         version=headway.__version__,
         python=python_version(),
+        surroundings=loaded.surroundings.to_plain(),
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)
     journal = Journal(store, run, epoch, now_us=clocks.now_us)
+    notices = PhaseNotices(
+        loaded.surroundings.phase_notice, launch.root, journal, announce=announce
+    )
     return Runner(
         plan,
         loaded.definitions,
         executor,
         inputs=loaded.inputs,
         journal=journal,
-        listeners=listeners,
+        listeners=[*listeners, *notices.listeners],
+        notices=notices.due,
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
@@ -141,7 +152,12 @@ def reload(
                 f"run {short_id(record.id)} has its {name!r}: it stays what it is"
             )
     inputs = {**launch.inputs, **(again or {})}
-    loaded = load(launch.target, inputs, stored.policy._asdict(), stored=store)
+    surroundings = NOTHING
+    if launch.surroundings:
+        from headway.runtime.playbooks import surrounding
+
+        surroundings = surrounding(record)
+    loaded = load(launch.target, inputs, stored.policy._asdict(), surroundings, stored=store)
     stored.require_same(loaded.plan, launch.target, short_id(record.id))
     return loaded, _changed_sources(launch, loaded)
 
@@ -167,10 +183,12 @@ def take_up(
     watch: Watch | None = None,
     *,
     retry: Sequence[int] | None = None,
+    announce: Announce | None = None,
 ) -> Runner:
     """Become the owner of a run that nobody works on, and make the runner that goes on with it.
 
-    ``retry``: keys to be tried anew. What the dead owner's jobs left running is ended first.
+    ``retry``: keys to be tried anew. ``announce``: as for ``begin``. What the dead owner's jobs
+    left running is ended first.
     Raises: Conflict when the run has a living owner; Undecided when a person must decide first.
     """
     watch = watch or Watch()
@@ -199,13 +217,17 @@ def take_up(
         ended = RunEnded(clocks.now_us(), RunState.IN_DOUBT, dict(counts))
         journal.write(ended, state=RunState.IN_DOUBT)
         raise Undecided(record.id, [loaded.plan.names[key] for key in undecided])
+    notices = PhaseNotices(
+        loaded.surroundings.phase_notice, record.launch.root, journal, events, announce
+    )
     return Runner(
         loaded.plan,
         loaded.definitions,
         executor,
         inputs=loaded.inputs,
         journal=journal,
-        listeners=listeners,
+        listeners=[*listeners, *notices.listeners],
+        notices=notices.due,
         watches_phases=watch.phases,
         trace=watch.trace,
         ticked=watch.ticked,
@@ -246,7 +268,7 @@ def retry_keys(plan: Plan, events: Sequence[Event], from_job: str | None) -> lis
     """The jobs to be tried anew: those that failed, or one and all that need it.
 
     In a chain whose leavings were put away that begins with what left them, which is put away
-    anew, too.
+    anew, too. What comes last is done anew where anything else is: it belongs to the end of that.
     """
     states = Schedule.from_journal(plan, events).states
     if from_job is not None:
@@ -254,7 +276,10 @@ def retry_keys(plan: Plan, events: Sequence[Event], from_job: str | None) -> lis
     else:
         bad = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT, JobState.WAITING)
         keys = {key for key, state in enumerate(states) if state in bad}
-    return sorted(keys | undone(plan, states, keys))
+    keys |= undone(plan, states, keys)
+    if any(plan.stops_at(key) for key in keys):
+        keys.update(plan.lasts)
+    return sorted(keys)
 
 
 def undone(plan: Plan, states: Sequence[JobState], again: Container[int] = ()) -> set[int]:

@@ -93,6 +93,9 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("how many values it may hold; an alias counts for all that it stands for, keys are not counted", "releases.document.VALUES", "values"),
         ("the longest name of a playbook, and of a group", "releases.playbook.NAME_CHARACTERS", "characters"),
         ("the longest whole number", "wire.strict_json.DIGITS", "digits"),
+        ("steps of a sequence, what triggers insert counted in", "releases.surroundings.MOST_STEPS", "steps"),
+        ("the longest routing key of a phase notification", "releases.surroundings_reading.TOPIC_BYTES", "bytes"),
+        ("how much is shown of an answer that was not as expected", "releases.steps.SHOWN", "characters"),
     ),
     "API": (
         ("how long a body may take to come", "doors.web.limits.BODY_S", "s"),

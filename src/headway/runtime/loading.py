@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from headway.errors import DefinitionError
 from headway.jobs.plan import Plan
 from headway.jobs.redaction import Redaction
+from headway.releases.surroundings import NOTHING, Surroundings
 
 
 class UnknownTarget(DefinitionError):
@@ -31,6 +32,7 @@ class Loaded(NamedTuple):
     # By name, inputs whose values nobody is to see: where they are ("env:NAME", "file:PATH"), or
     # "" for those that were given as they are, which nobody keeps.
     secrets: Mapping[str, str] = {}
+    surroundings: Surroundings = NOTHING  # of a playbook, compiled in
 
     @property
     def kept_inputs(self) -> dict[str, Any]:

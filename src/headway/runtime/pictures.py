@@ -10,7 +10,7 @@ from pathlib import Path
 from headway import pictures
 from headway.errors import DefinitionError
 from headway.jobs.plan import Plan
-from headway.jobs.states import JobState, Verdict
+from headway.jobs.states import JobState, Verdict, shown_as
 from headway.pictures.graph import Graph
 
 FORMATS = ("png", "svg", "dot", "mermaid", "txt")
@@ -29,7 +29,8 @@ def draw(
     ``fmt``: png, svg, dot, mermaid, or txt (text). ``full``: every job, also where many are alike.
     Raises: DefinitionError for another format.
     """
-    return drawn(Graph(plan.names, plan.follows(), states, title=title), fmt, full=full)
+    graph = Graph(plan.names, plan.follows(), _shown(plan, states), title=title)
+    return drawn(graph, fmt, full=full)
 
 
 def drawn(
@@ -69,8 +70,15 @@ def display(plan: Plan, states: Sequence[JobState | Verdict]) -> None:
             return
         os.unlink(file.name)
     columns = shutil.get_terminal_size().columns
-    graph = Graph(plan.names, plan.follows(), states)
+    graph = Graph(plan.names, plan.follows(), _shown(plan, states))
     sys.stdout.write(drawn(graph, "text", width=columns, color=sys.stdout.isatty()).decode())
+
+
+def _shown(plan: Plan, states: Sequence[JobState | Verdict]) -> list[JobState | Verdict]:
+    return [
+        shown_as(state, has_check=rules.has_check) if isinstance(state, JobState) else state
+        for state, rules in zip(states, plan.rules, strict=True)
+    ]
 
 
 def _has_screen() -> bool:

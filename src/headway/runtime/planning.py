@@ -46,7 +46,8 @@ def examine(
     findings: list[Finding] = []
     try:
         for key in range(len(plan)):
-            finding = _examined(plan, key, findings, executor, inputs)
+            part = getattr(definitions[key], "part", "")
+            finding = _examined(plan, key, part, findings, executor, inputs)
             findings.append(finding)
             found(finding)
     finally:
@@ -55,13 +56,17 @@ def examine(
 
 
 def _examined(
-    plan: Plan, key: int, findings: list[Finding], executor: Executor, inputs: Mapping[str, Any]
+    plan: Plan,
+    key: int,
+    part: str,
+    findings: list[Finding],
+    executor: Executor,
+    inputs: Mapping[str, Any],
 ) -> Finding:
+    """``part``: of a step, which one it is of a release."""
     rules = plan.rules[key]
     if not rules.has_check:
-        if key in plan.closings:
-            return Finding(key, Verdict.NOT_CHECKABLE, _closes(plan, key))
-        return Finding(key, Verdict.NOT_CHECKABLE, "it has no Check and runs every time")
+        return Finding(key, Verdict.NOT_CHECKABLE, _due(plan, key, part))
     open_needs = [n for n in plan.needs[key] if findings[n].verdict is not Verdict.DONE]
     if open_needs and not plan.policy.asks_all:
         names = [plan.names[need] for need in open_needs]
@@ -79,8 +84,19 @@ def _examined(
     return Finding(key, Verdict.WILL_RUN, message, diff, failure.looks_broken)
 
 
-def _closes(plan: Plan, key: int) -> str:
-    return f"it runs when its host is done, if {plan.names[plan.closings[key].of]} ran"
+def _due(plan: Plan, key: int, part: str) -> str:
+    """When what has no Check is carried out; "" for every time, in its turn."""
+    if key in plan.closings:
+        return f"it runs when its host is done, if {plan.names[plan.closings[key].of]} ran"
+    if part == "check":
+        # It is only a question, as far as anybody says: to plan is to change nothing.
+        return "it is asked when the release begins"
+    if part == "action":
+        return f"it is done when the release is over{_IF[plan.rules[key].when]}"
+    return ""
+
+
+_IF = {"always": "", "completed": ", if it was completed", "failed": ", if it failed"}
 
 
 def _diff(job: Any, inputs: Mapping[str, Any]) -> str:

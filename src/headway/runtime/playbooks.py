@@ -8,16 +8,25 @@ from typing import Any
 from headway.adapters.documents import read_file
 from headway.errors import DefinitionError
 from headway.jobs.job import Job
+from headway.ports.store import RunRecord, short_id
 from headway.releases.compiling import POLICY, compile_playbook
+from headway.releases.document import Document
 from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
 from headway.releases.reading import playbook_of
+from headway.releases.surroundings import NOTHING, Surroundings
+from headway.releases.surroundings_reading import from_plain, surroundings_of
 from headway.runtime.arguments import require_accepted
 from headway.runtime.loading import Loaded, UnknownTarget, imported, on_path
 
 
 def load_playbook(
-    target: str, inputs: Mapping[str, Any], changes: Mapping[str, Any], *, to_look_at: bool = False
+    target: str,
+    inputs: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    surroundings: Surroundings = NOTHING,
+    *,
+    to_look_at: bool = False,
 ) -> Loaded:
     """``changes``: to the policy of playbooks. ``to_look_at``: inputs may be missing.
 
@@ -25,7 +34,13 @@ def load_playbook(
     """
     path = Path(target)
     return load_read(
-        target, read_playbook(path), path.resolve().parent, inputs, changes, to_look_at=to_look_at
+        target,
+        read_playbook(path),
+        path.resolve().parent,
+        inputs,
+        changes,
+        surroundings,
+        to_look_at=to_look_at,
     )
 
 
@@ -35,6 +50,7 @@ def load_read(
     directory: Path,
     inputs: Mapping[str, Any],
     changes: Mapping[str, Any],
+    surroundings: Surroundings = NOTHING,
     *,
     to_look_at: bool = False,
 ) -> Loaded:
@@ -42,9 +58,10 @@ def load_read(
     directory. Raises: DefinitionError."""
     given = dict(inputs)
     if not to_look_at:
-        given = resolved(playbook.inputs, playbook.dynamic, inputs)
+        given = resolved(playbook.inputs, surroundings.asked_of(playbook), inputs)
     with on_path(directory):
-        compiled = compile_playbook(playbook, job_called, POLICY._replace(**changes))
+        policy = POLICY._replace(**changes)
+        compiled = compile_playbook(playbook, job_called, policy, surroundings)
     if not to_look_at:
         require_accepted(compiled.looks, (), given)
     secrets = {
@@ -61,6 +78,7 @@ def load_read(
         name=playbook.name,
         width=width(playbook),
         secrets=secrets,
+        surroundings=surroundings,
     )
 
 
@@ -80,8 +98,25 @@ def found(name: str, ref: str) -> str:
 
 def read_playbook(path: Path) -> Playbook:
     """Raises: DefinitionError with all that is wrong with it, UnknownTarget."""
+    return playbook_of(_read(path, "playbook"))
+
+
+def read_surroundings(path: Path) -> Surroundings:
+    """Raises: DefinitionError with all that is wrong with it, UnknownTarget."""
+    return surroundings_of(_read(path, "file of surroundings"))
+
+
+def surrounding(record: RunRecord) -> Surroundings:
+    """What surrounded the run when it began: what does so now is for those that begin now.
+
+    Raises: DocumentError for what this Headway does not understand.
+    """
+    return from_plain(record.launch.surroundings, f"what surrounds run {short_id(record.id)}")
+
+
+def _read(path: Path, noun: str) -> Document:
     try:
-        return playbook_of(read_file(path))
+        return read_file(path, noun)
     except FileNotFoundError:
         raise UnknownTarget(f"there is no file {path}") from None
     except OSError as error:

@@ -37,13 +37,14 @@ class Record:
         """The event as it is told and written."""
         return event if self._redaction is None else self._redaction.event(event)
 
-    def write(self, event: Event, state: RunState | None = None) -> None:
-        """Returns when it is committed, and told. Raises: as the journal's ``write``."""
-        event = self.redacted(event)
+    def write(self, *events: Event, state: RunState | None = None) -> None:
+        """Returns when they are committed, and told. Raises: as the journal's ``write``."""
+        written = [self.redacted(event) for event in events]
         if self.journal is not None:
-            self.journal.write(event, state=state)
-        for listener in self.listeners:
-            listener(event)
+            self.journal.write(*written, state=state)
+        for event in written:
+            for listener in self.listeners:
+                listener(event)
 
     def tell(self, event: Event | Live) -> None:
         """What only those who look on are told, or what has been written."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from headway.errors import Conflict, DefinitionError, HeadwayError
 from headway.jobs.events import (
+    Event,
     JobStood,
     Listener,
     NoticeIntended,
@@ -105,10 +106,12 @@ class Runner:
         start: Start | None = None,
         ticked: Callable[[], None] | None = None,
         redaction: Redaction | None = None,
+        notices: Callable[[RunState], Sequence[Event]] = lambda state: (),
     ) -> None:
         """``ticked`` is called with every ``tick``: some twenty times a second, by any thread.
 
-        ``redaction``: of all that is told and written.
+        ``redaction``: of all that is told and written. ``notices``: what people are to be told
+        when the run stands so; written with that, and told to listeners after it.
         """
         start = start or Start()
         self.plan = plan
@@ -135,6 +138,7 @@ class Runner:
         self._told = set(start.told)
         self._looked = 0.0
         self._ticked = ticked
+        self._notices = notices
         self._work = Work(
             definitions=definitions,
             rules=plan.rules,
@@ -177,6 +181,7 @@ class Runner:
         executor.open(self._work)
         try:
             try:
+                self._say_started()
                 self._drive_on()
             except BrokenJob as broken:
                 self._broke(broken)
@@ -210,6 +215,7 @@ class Runner:
     def open(self) -> None:
         """Make the executor ready, for ``advance``."""
         self._executor.open(self._work)
+        self._say_started()
 
     def close(self) -> None:
         """Let the executor go."""
@@ -256,7 +262,7 @@ class Runner:
         schedule, executor, journal = self.schedule, self._executor, self._journal
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
-        closings = self.plan.closings
+        may_be_needless = schedule.may_be_needless
         clock, now_us, watched = clocks.monotonic, clocks.now_us, self._watched
         told = watched or journal is not None
         if self._stopping:
@@ -274,7 +280,7 @@ class Runner:
                     journal.going[key] = (number, at_us)
                 if watched:
                     self._record.tell(TryStarted(at_us, key, number))
-                if closings and schedule.is_needless(key):
+                if may_be_needless and schedule.is_needless(key):
                     outcome: Outcome | None = PASSED
                 else:
                     outcome = start(key, number)
@@ -448,6 +454,12 @@ class Runner:
             started, boot = process_started(pid), boot_id()
             self._journal.write(ProcessStarted(clocks.now_us(), key, number, pid, started, boot))
 
+    def _say_started(self) -> None:
+        """Before anything is done, and not for a run that is only to be ended."""
+        notices = () if self._stopping else self._notices(RunState.RUNNING)
+        if notices:
+            self._record.write(*notices)
+
     # Requests and stopping
 
     def tick(self) -> None:
@@ -565,7 +577,7 @@ class Runner:
             counts = Counter(self.schedule.states_shown())
             told = {str(shown): count for shown, count in counts.items()}
             ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
-            self._record.write(ended, state=state)
+            self._record.write(*self._notices(state), ended, state=state)
         self._work.is_written = True
 
     def _hear_out(self) -> None:

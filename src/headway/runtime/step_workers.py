@@ -10,6 +10,7 @@ from headway.ports.executor import Executor
 from headway.releases.steps import StepNode
 from headway.runtime import clocks
 from headway.runtime.executors import make
+from headway.runtime.phase_notices import Announce
 from headway.wire import names
 
 MOST_WORKERS = 16  # objects of one worker class, in this process
@@ -30,6 +31,13 @@ class Hands(NamedTuple):
     stock: StockWorker = lambda command: None  # served here where nobody else is named
 
 
+class Ready(NamedTuple):
+    """What carries out a plan."""
+
+    executor: Executor
+    announce: Announce | None = None  # tells people of the run as a whole; None: there is no bus
+
+
 class _Served(NamedTuple):
     worker_class: Any
     config: str | None = None  # its file
@@ -44,16 +52,32 @@ def executor_for(
     ``width``: how many steps may be under way at once. ``asks_only``: only Checks will be asked.
     Raises: DefinitionError for steps that nobody serves in this process.
     """
+    with made_ready(definitions, hands, width=width, asks_only=asks_only) as ready:
+        yield ready.executor
+
+
+@contextmanager
+def made_ready(
+    definitions: Sequence[Any],
+    hands: Hands,
+    *,
+    width: int = 1,
+    asks_only: bool = False,
+    announces: bool = False,
+) -> Iterator[Ready]:
+    """The same, and what goes with it. ``announces``: people may be told of the whole run."""
     steps = [one for one in definitions if isinstance(one, StepNode)]
-    if not steps:
-        yield make(hands.on, hands.slots or 1)
+    if not steps and not (announces and hands.bus):
+        yield Ready(make(hands.on, hands.slots or 1))
         return
     from headway.adapters.dispatching import Dispatcher
     from headway.adapters.steps import MOST_STEPS, Steps
     from headway.runtime.worker_trial import served as served_here
 
     inner = None
-    if len(steps) < len(definitions):
+    if not steps:
+        inner = make(hands.on, hands.slots or 1)
+    elif len(steps) < len(definitions):
         inner = make(hands.on or "threads", hands.slots or width)
     needed = _needed(steps, asks_only=asks_only)
     own = not hands.bus
@@ -77,7 +101,11 @@ def executor_for(
                 serving = served_here(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S)
                 stack.enter_context(serving)
         slots = hands.slots or MOST_STEPS
-        yield Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
+        executor = inner
+        if executor is None or steps:
+            executor = Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
+        is_heard = hands.bus or hands.workers
+        yield Ready(executor, dispatcher.announce if is_heard else None)
 
 
 def _own_buses() -> Callable[[str], Bus]:

@@ -22,9 +22,10 @@ from headway.ports.playbooks import (
 from headway.ports.store import RunRecord, Store, short_id
 from headway.releases.playbook import Playbook
 from headway.releases.reading import FORMAT, playbook_of
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.loading import Loaded, UnknownTarget
-from headway.runtime.playbooks import load_read
+from headway.runtime.playbooks import load_read, surrounding
 
 _TARGET = re.compile(rf"{STORED}(?P<called>.+?)(?:@(?P<version>[0-9]{{1,9}}))?", re.DOTALL)
 
@@ -120,6 +121,7 @@ def load_stored(
     target: str,
     inputs: Mapping[str, Any],
     changes: Mapping[str, Any],
+    surroundings: Surroundings = NOTHING,
     *,
     to_look_at: bool = False,
 ) -> Loaded:
@@ -131,6 +133,7 @@ def load_stored(
         Path.cwd(),
         inputs,
         changes,
+        surroundings,
         to_look_at=to_look_at,
     )
 
@@ -150,6 +153,7 @@ def reload_stored(store: Store, record: RunRecord) -> Loaded:
     """
     stored = Plan.from_json(store.plan(record.id))
     launch = record.launch
-    loaded = load_stored(store, launch.target, launch.inputs, stored.policy._asdict())
+    policy = stored.policy._asdict()
+    loaded = load_stored(store, launch.target, launch.inputs, policy, surrounding(record))
     stored.require_same(loaded.plan, launch.target, short_id(record.id))
     return loaded

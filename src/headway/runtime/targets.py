@@ -16,6 +16,7 @@ from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job
 from headway.jobs.plan import Policy
 from headway.ports.playbooks import STORED, Playbooks
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime.arguments import require_accepted
 from headway.runtime.loading import Loaded, UnknownTarget, line_of, load_module
 
@@ -24,14 +25,16 @@ def load(
     target: str,
     inputs: Mapping[str, Any],
     changes: Mapping[str, Any] | None = None,
+    surroundings: Surroundings = NOTHING,
     *,
     to_look_at: bool = False,
     stored: Playbooks | None = None,
 ) -> Loaded:
     """Load a target and compile its plan.
 
-    ``changes``: fields of the policy that are to be others. ``to_look_at``: it is not going to be
-    carried out, and a playbook's inputs may be missing. ``stored``: where stored playbooks are.
+    ``changes``: fields of the policy that are to be others. ``surroundings``: of a playbook.
+    ``to_look_at``: it is not going to be carried out, and a playbook's inputs may be missing.
+    ``stored``: where stored playbooks are.
 
     Raises: DefinitionError saying what is wrong, UnknownTarget also what to type instead.
     """
@@ -39,11 +42,11 @@ def load(
     if stored is not None and target.startswith(STORED):
         from headway.runtime.stored_playbooks import load_stored
 
-        return load_stored(stored, target, inputs, changes, to_look_at=to_look_at)
-    if target.lower().endswith((".yaml", ".yml", ".json")):
+        return load_stored(stored, target, inputs, changes, surroundings, to_look_at=to_look_at)
+    if is_playbook(target):
         from headway.runtime.playbooks import load_playbook
 
-        return load_playbook(target, inputs, changes, to_look_at=to_look_at)
+        return load_playbook(target, inputs, changes, surroundings, to_look_at=to_look_at)
     place, _, name = target.partition(":")
     module = load_module(place, target)
     root = _named(module, name, place) if name else _found(module, place)
@@ -52,6 +55,11 @@ def load(
     plan, definitions, looks = compile_jobs(root, Policy(**changes))
     require_accepted(looks, (), inputs)
     return Loaded(target, plan, definitions, inputs)
+
+
+def is_playbook(target: str) -> bool:
+    """Whether it names a playbook, not jobs, if it names anything."""
+    return target.startswith(STORED) or target.lower().endswith((".yaml", ".yml", ".json"))
 
 
 def _named(module: ModuleType, name: str, place: str) -> Any:

@@ -6,7 +6,7 @@ import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
-from headway.doors.cli.hands import executor_for
+from headway.doors.cli.hands import ready_for
 from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable
@@ -73,12 +73,19 @@ def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[s
         ) from error
     chosen = one_at_a_time(record, arguments)
     store.ask(record.id, "cancel", {"why": why}, who(), clocks.now_us())
-    with executor_for(target, chosen, arguments) as executor:
+    with ready_for(target, chosen, arguments) as ready:
         return carried_out(
             store,
             target.plan,
             Show.chosen(arguments),
             lambda watching, watch: take_up(
-                store, record, target, executor, chosen, [watching.heard], watch
+                store,
+                record,
+                target,
+                ready.executor,
+                chosen,
+                [watching.heard],
+                watch,
+                announce=ready.announce,
             ),
         )

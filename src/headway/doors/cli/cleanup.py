@@ -6,7 +6,7 @@ import click
 
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Report, Show, carried_out, showing
-from headway.doors.cli.hands import executor_for
+from headway.doors.cli.hands import ready_for
 from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, number
@@ -41,13 +41,20 @@ def command(run: str | None, **arguments: Any) -> int:
         def carry_out(runner: "Runner") -> "RunState":
             return unwind(runner, state)
 
-        with executor_for(target, chosen, arguments) as executor:
+        with ready_for(target, chosen, arguments) as ready:
             return carried_out(
                 store,
                 target.plan,
                 Show.chosen(arguments),
                 lambda watching, watch: take_up(
-                    store, record, target, executor, chosen, [watching.heard], watch
+                    store,
+                    record,
+                    target,
+                    ready.executor,
+                    chosen,
+                    [watching.heard],
+                    watch,
+                    announce=ready.announce,
                 ),
                 carry_out=carry_out,
                 told=_told,

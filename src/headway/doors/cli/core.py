@@ -7,6 +7,7 @@ import click
 
 from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.targets import surroundings_chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ Or name a broker:  {either}"""
     "--step-timeout", type=click.FloatRange(min=0, min_open=True), metavar="S",
     help="Seconds for each phase of a step that says nothing of it.  [default: 3600]",
 )  # fmt: skip
+@options.surroundings
 @click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
 @options.db
 @options.durable
@@ -39,6 +41,7 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
     place.
     """
     import sys
+    from dataclasses import replace
 
     from headway.adapters.bus_address import MemoryAddress
     from headway.runtime.buses import make_bus
@@ -52,9 +55,9 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
         raise Mistyped(NOWHERE.format(either=brokers.EITHER))
     open_store = _opener(arguments)
     open_store().close()  # which makes it, or says at once why it cannot be had
-    rules = CoreRules()
+    rules = CoreRules(surroundings=surroundings_chosen(arguments))
     if arguments["step_timeout"]:
-        rules = CoreRules(step_timeout_s=arguments["step_timeout"])
+        rules = replace(rules, step_timeout_s=arguments["step_timeout"])
     process_logger("headway.core", sys.stdout if arguments["log_stdout"] else sys.stderr)
 
     def new_bus() -> "Bus":

@@ -33,6 +33,8 @@ ENDINGS = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "m
 @click.option("--full", is_flag=True, help="Draw every job, also where many are alike.")
 @click.option("--plan", "ask", is_flag=True, help="Ask the Checks of a TARGET and colour by verdict.")  # noqa: E501  # fmt: skip
 @options.inputs
+@options.workers
+@options.surroundings
 @options.reading
 def command(what: str | None, fmt: str | None, output: str | None, **arguments: Any) -> int:
     """Draw a TARGET, or a RUN as it stands (the last one, if left out)."""
@@ -58,6 +60,9 @@ def _graph(what: str | None, arguments: dict[str, Any]) -> "Graph":
         return _of_target(what, inputs, arguments)
     if inputs or arguments["ask"]:
         raise Mistyped("--set and --plan are for a TARGET: a run has its inputs and its states")
+    for option in ("worker", "surroundings", "triggers"):
+        if arguments["workers" if option == "worker" else option]:
+            raise Mistyped(f"--{option} is for a TARGET: a run has its plan")
     with opened(arguments) as store:
         return _of_run(seen(store, what))
 
@@ -68,7 +73,7 @@ def _is_target(what: str) -> bool:
 
 
 def _of_target(target: str, inputs: dict[str, Any], arguments: dict[str, Any]) -> "Graph":
-    from headway.doors.cli.hands import executor_for
+    from headway.doors.cli.hands import bus_shown, ready_for
     from headway.pictures.graph import Graph
     from headway.runtime.launching import Options
     from headway.runtime.planning import examine
@@ -79,8 +84,9 @@ def _of_target(target: str, inputs: dict[str, Any], arguments: dict[str, Any]) -
     if not ask:
         pending = [JobState.PENDING] * len(plan)
         return Graph(plan.names, plan.follows(), pending, title=target)
-    with executor_for(target_, Options(), {}, asks_only=True) as executor:
-        findings = examine(plan, target_.definitions, target_.inputs, executor=executor)
+    chosen = Options(workers=arguments["workers"], bus=bus_shown(arguments))
+    with ready_for(target_, chosen, arguments, asks_only=True) as ready:
+        findings = examine(plan, target_.definitions, target_.inputs, executor=ready.executor)
     return Graph(
         plan.names,
         plan.follows(),
@@ -96,7 +102,7 @@ def _of_run(found: "Seen") -> "Graph":
     plan = found.progress.plan
     title = f"{found.record.launch.target}, run {short_id(found.record.id)}: {found.state}"
     notes = [_note(found, key) for key in range(len(plan))]
-    return Graph(plan.names, plan.follows(), found.states, notes, title)
+    return Graph(plan.names, plan.follows(), found.shown, notes, title)
 
 
 def _note(found: "Seen", key: int) -> str:

@@ -9,16 +9,16 @@ from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.settings import masked
 
 if TYPE_CHECKING:
-    from headway.ports.executor import Executor
     from headway.runtime.launching import Options
     from headway.runtime.loading import Loaded
+    from headway.runtime.step_workers import Ready
     from headway.runtime.worker import Worker
 
 
-def executor_for(
+def ready_for(
     target: "Loaded", options: "Options", arguments: Mapping[str, Any], *, asks_only: bool = False
-) -> "AbstractContextManager[Executor]":
-    """The executor for a target, with the bus and the workers that its steps need.
+) -> "AbstractContextManager[Ready]":
+    """What carries out a target, with the bus and the workers that its steps need.
 
     Raises: Mistyped for a bus that a run was on and that is not named any more.
     """
@@ -30,8 +30,12 @@ def executor_for(
     hands = step_workers.Hands(
         options.on, options.slots, bus, tuple(options.workers), _stock_worker
     )
-    return step_workers.executor_for(
-        target.definitions, hands, width=target.width, asks_only=asks_only
+    return step_workers.made_ready(
+        target.definitions,
+        hands,
+        width=target.width,
+        asks_only=asks_only,
+        announces=not asks_only and target.surroundings.phase_notice is not None,
     )
 
 

@@ -10,7 +10,7 @@ from headway.errors import DefinitionError
 if TYPE_CHECKING:
     from headway.jobs.plan import Plan
     from headway.jobs.progress import Progress
-    from headway.jobs.states import JobState, RunState
+    from headway.jobs.states import JobState, RunState, Verdict
     from headway.ports.store import Lock, RunRecord, Store
 
 
@@ -26,6 +26,10 @@ class Seen(NamedTuple):
     @property
     def states(self) -> "list[JobState]":
         return self.progress.states(living=self.living)
+
+    @property
+    def shown(self) -> "list[JobState | Verdict]":
+        return self.progress.shown(living=self.living)
 
     @property
     def waits(self) -> list[str]:

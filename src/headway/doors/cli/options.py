@@ -100,6 +100,16 @@ workers: Decorator = together(
         help="Serve steps here: FILE.py:Class or a stock worker, and its configuration.",
     ),
 )  # fmt: skip
+surroundings: Decorator = together(
+    click.option(
+        "--surroundings", metavar="FILE",
+        help="What surrounds a playbook: triggers, checks, actions, notices.  [default:"
+        " headway.toml]",
+    ),
+    click.option(
+        "--triggers", metavar="FILE", help="Its triggers, in place of those of the surroundings.",
+    ),
+)  # fmt: skip
 secrets: Decorator = click.option(
     "--set", "-s", "texts", metavar="NAME=TEXT", multiple=True,
     help="A secret input, which nobody kept.",

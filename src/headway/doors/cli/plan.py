@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
-from headway.doors.cli.hands import bus_shown, executor_for
+from headway.doors.cli.hands import bus_shown, ready_for
 from headway.doors.cli.targets import loaded
 from headway.doors.cli.words import (
     as_json,
@@ -32,6 +32,7 @@ MOST_SHOWN = 50  # beyond, jobs that are done and those that wait for others are
 @options.target
 @options.inputs
 @options.workers
+@options.surroundings
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when a Check looks broken.")
 @options.reading_json
@@ -50,14 +51,14 @@ def command(target: str, **arguments: Any) -> int:
         _AsJson(plan) if arguments["as_json"] else _AsLines(plan, arguments["verbose"])
     )
     chosen = Options(workers=arguments["workers"], bus=bus_shown(arguments))
-    with executor_for(target_, chosen, arguments, asks_only=True) as executor:
+    with ready_for(target_, chosen, arguments, asks_only=True) as ready:
         findings = examine(
             plan,
             target_.definitions,
             target_.inputs,
             view.found,
             trace=arguments["debug"],
-            executor=executor,
+            executor=ready.executor,
         )
     code = _code(findings, strict=arguments["strict"])
     view.sum_up(findings, code, target)
@@ -124,5 +125,6 @@ class _AsLines:
             click.echo(f"{coloured('nothing to do', Verdict.DONE)}: {every} done")
             return
         told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-        hint = " (-v lists them all)" if self._brief else ""
+        hint = " (no Check: they run every time)" if counts[Verdict.NOT_CHECKABLE] else ""
+        hint += " (-v lists them all)" if self._brief else ""
         click.echo(f"{told}{faint(hint)}")

@@ -6,7 +6,7 @@ import click
 
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
-from headway.doors.cli.hands import executor_for
+from headway.doors.cli.hands import ready_for
 from headway.doors.cli.listing import Seen, looked_at
 from headway.doors.cli.resume import changing, chosen_options, tell_taken_up
 from headway.doors.cli.stores import found_run, opened
@@ -47,13 +47,21 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
         target, changed = reload(store, record, options.read_again(arguments))
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
-        with executor_for(target, chosen, arguments) as executor:
+        with ready_for(target, chosen, arguments) as ready:
             return carried_out(
                 store,
                 target.plan,
                 Show.chosen(arguments),
                 lambda watching, watch: take_up(
-                    store, record, target, executor, chosen, [watching.heard], watch, retry=keys
+                    store,
+                    record,
+                    target,
+                    ready.executor,
+                    chosen,
+                    [watching.heard],
+                    watch,
+                    retry=keys,
+                    announce=ready.announce,
                 ),
             )
 

@@ -7,7 +7,7 @@ import click
 from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.exits import Mistyped
-from headway.doors.cli.hands import bus_shown, executor_for
+from headway.doors.cli.hands import bus_shown, ready_for
 from headway.doors.cli.stores import opened
 from headway.doors.cli.targets import loaded
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @options.inputs
 @click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many at once; default: 1 job, any number of a playbook's steps.")  # noqa: E501  # fmt: skip
 @options.workers
+@options.surroundings
 @click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run; default: inline for -j 1, threads for more.")  # noqa: E501  # fmt: skip
 @click.option("--limit", "limits", metavar="TAG=N", multiple=True, help="How many jobs with a tag may run at once.")  # noqa: E501  # fmt: skip
 @click.option("--default-tries", metavar="N", type=click.IntRange(min=1), help="Tries of jobs without TRIES (3; 1 in a playbook).")  # noqa: E501  # fmt: skip
@@ -43,14 +44,14 @@ def command(target: str, **arguments: Any) -> int:
     chosen = _options(arguments)
     with (
         opened(arguments, make=True) as store,
-        executor_for(target_, chosen, arguments) as executor,
+        ready_for(target_, chosen, arguments) as ready,
     ):
         return carried_out(
             store,
             target_.plan,
             Show.chosen(arguments),
             lambda watching, watch: begin(
-                store, target_, executor, chosen, [watching.heard], watch
+                store, target_, ready.executor, chosen, [watching.heard], watch, ready.announce
             ),
         )
 

@@ -1,10 +1,10 @@
 """What holds for a command: defaults < headway.toml < environment < arguments, one frozen value."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.doors.cli.exits import Mistyped
 from headway.errors import DefinitionError, Refused
@@ -12,7 +12,8 @@ from headway.errors import DefinitionError, Refused
 FILE = "headway.toml"
 STORE = Path(".headway") / "headway.db"
 KEYS = ("db", "durable", "bus")
-TABLES = ("environments",)
+TABLES = {"release": ("surroundings", "triggers")}
+ENVIRONMENTS = "environments"  # a table of lists, whose keys are the user's
 DURABLE = ("process", "power")
 
 
@@ -76,15 +77,35 @@ def environments_settled(directory: Path) -> dict[str, tuple[str, ...]]:
     from headway.releases.rights import environments_of
 
     place = found_upwards(Path(FILE), directory)
-    said = _all_said(place).get("environments", {}) if place is not None else {}
+    said = _all_said(place).get(ENVIRONMENTS, {}) if place is not None else {}
     try:
         return environments_of(said)
     except DefinitionError as error:
         raise Mistyped(f"{place}: {error}") from error
 
 
+class SurroundingFiles(NamedTuple):
+    """Where it is written what surrounds releases; None where nothing is said."""
+
+    surroundings: Path | None = None
+    triggers: Path | None = None  # whose triggers take the place of those of the other
+
+
+def surroundings_settled(arguments: Mapping[str, Any], directory: Path) -> SurroundingFiles:
+    """Raises: Mistyped, Refused."""
+    place, file = _found(directory)
+    found = []
+    for name in SurroundingFiles._fields:
+        typed, said = arguments.get(name), file.get(f"release.{name}")
+        path = Path(typed) if typed else None
+        if path is None and place is not None and said:
+            path = place.parent / said
+        found.append(path)
+    return SurroundingFiles(*found)
+
+
 def _found(directory: Path) -> tuple[Path | None, dict[str, str]]:
-    """The nearest configuration file, and what it says."""
+    """The nearest configuration file, and what it says; of a table, by "table.key"."""
     place = found_upwards(Path(FILE), directory)
     return place, _read(place) if place is not None else {}
 
@@ -116,25 +137,45 @@ def found_upwards(wanted: Path, directory: Path) -> Path | None:
     return None
 
 
-def _read(file: Path) -> dict[str, str]:
-    """What the file says of KEYS."""
-    return {key: value for key, value in _all_said(file).items() if key in KEYS}
-
-
 def _all_said(file: Path) -> dict[str, Any]:
+    """Raises: Mistyped."""
     import tomllib
 
     try:
-        said = tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise Mistyped(f"{file} cannot be read: {error}") from error
+
+
+def _read(file: Path) -> dict[str, str]:
+    """What the file says of KEYS and TABLES."""
+    said = _all_said(file)
+    found: dict[str, str] = {}
     for key, value in said.items():
-        if key not in (*KEYS, *TABLES):
-            known = f"{', '.join(KEYS[:-1])} and {KEYS[-1]}, and the table [{TABLES[0]}]"
-            raise Mistyped(f"{file} sets {key!r}, which means nothing: it may set {known}")
-        if key in KEYS and not isinstance(value, str):
-            raise Mistyped(f"{file} sets {key} to {value!r}: it must be a text in quotes")
-    return said
+        if key == ENVIRONMENTS:
+            continue  # read by who needs it
+        if key in TABLES and isinstance(value, dict):
+            found |= _texts(file, value, TABLES[key], f"{key}.")
+        else:
+            found |= _texts(file, {key: value}, (*KEYS, *TABLES, ENVIRONMENTS))
+    return found
+
+
+def _texts(
+    file: Path, said: Mapping[str, Any], known: Sequence[str], table: str = ""
+) -> dict[str, str]:
+    """What a table sets, all of it known and texts. Raises: Mistyped."""
+    for key, value in said.items():
+        if f"{table}{key}" in TABLES:
+            keys = " and ".join(TABLES[key])
+            raise Mistyped(f"{file} sets {key} to {value!r}: write [{key}] and below it {keys}")
+        if key not in known:
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            what = f"{file} sets {table + key!r}, which means nothing"
+            raise Mistyped(f"{what}: it may set {listed}")
+        if not isinstance(value, str):
+            raise Mistyped(f"{file} sets {table}{key} to {value!r}: it must be a text in quotes")
+    return {f"{table}{key}": value for key, value in said.items()}
 
 
 def masked(url: str) -> str:

@@ -9,7 +9,7 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.documents import job_document, run_document
 from headway.doors.cli.listing import Seen, key_of, seen
 from headway.doors.cli.stores import opened
-from headway.doors.cli.telling import failure_line
+from headway.doors.cli.telling import ended_as, failure_line
 from headway.doors.cli.words import (
     as_json,
     coloured,
@@ -24,7 +24,7 @@ from headway.doors.cli.words import (
     took,
     width,
 )
-from headway.jobs.states import JobState
+from headway.jobs.states import JobState, shown_as
 from headway.ports.store import short_id
 
 MOST_SHOWN = 100  # jobs; beyond, those that are done are only counted
@@ -85,7 +85,7 @@ def header_lines(found: Seen) -> list[str]:
     if found.living:
         lines.append(f"  worked on by {found.record.owner}")
     lines += [f"  {line}" for line in found.waits]
-    lines.append(f"  {tally(found.progress.counts(living=found.living))}")
+    lines.append(f"  {tally(found.progress.counts_shown(living=found.living))}")
     return lines
 
 
@@ -107,11 +107,12 @@ def _job_line(found: Seen, key: int, state: JobState, columns: int, blame: Seque
     name = padded(printable(progress.plan.names[key]), columns)
     last = progress.last_try(key)
     tries = len(progress.tries.get(key, ()))
-    told = [coloured(f"{state:<9}", state)]
+    shown = shown_as(state, has_check=progress.plan.rules[key].has_check)
+    told = [coloured(f"{shown:<9}", shown)]
     told.append(f"{number(tries, 'try') if tries > 1 else '':<8}")
     told.append(f"{took(last.began_us, last.ended_us) if last else '':>7}")
     told.append(_note(found, key, state, blame))
-    return f"{coloured(symbol(state), state)} {name}  {'  '.join(told)}".rstrip()
+    return f"{coloured(symbol(shown), shown)} {name}  {'  '.join(told)}".rstrip()
 
 
 def _note(found: Seen, key: int, state: JobState, blame: Sequence[int]) -> str:
@@ -144,14 +145,15 @@ def _note(found: Seen, key: int, state: JobState, blame: Sequence[int]) -> str:
 
 def job_lines(found: Seen, key: int) -> list[str]:
     """One job with all its tries."""
-    progress, state = found.progress, found.states[key]
+    progress, state = found.progress, found.shown[key]
     name = printable(progress.plan.names[key])
     needs = [progress.plan.names[need] for need in progress.plan.needs[key]]
     lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state)}"]
     if needs:
         lines.append(f"  needs {listed(needs, 10)}")
     for one in progress.tries.get(key, ()):
-        ending = coloured(one.ending, one.ending) if one.ending else f"cut off in its {one.phase}"
+        word = ended_as(one, has_check=progress.plan.rules[key].has_check)
+        ending = coloured(word, word) if one.ending else word
         when = moment(one.began_us or one.ended_us)
         length = took(one.began_us, one.ended_us)
         lines.append(f"  try {one.number}  {when}  {length:>7}  {ending}".rstrip())

@@ -15,7 +15,7 @@ from headway.doors.cli.words import (
     tally,
 )
 from headway.jobs.progress import Progress
-from headway.jobs.states import JobState, RunState
+from headway.jobs.states import JobState, RunState, Verdict
 from headway.ports.store import short_id
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ def summary(report: "Report") -> list[str]:
     """How a run ended, and what to type next."""
     progress, state = report.progress, report.state
     short = short_id(report.run)
-    told = f"{tally(progress.counts(living=False))} in {duration(report.took_s)}"
+    counts = progress.counts_shown(living=False)
     jobs = len(progress.plan)
+    all_done = f"all {jobs} jobs" if jobs > 1 else "the only job"
+    told = all_done if set(counts) == {Verdict.DONE} else tally(counts)
+    told += f" in {duration(report.took_s)}"
     if state is RunState.SUCCEEDED and not report.repairs:
         every = f"all {jobs} jobs are" if jobs > 1 else "the only job is"
         lines = [f"{coloured('nothing to do', state)}: {every} done ({duration(report.took_s)})"]

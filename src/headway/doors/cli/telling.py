@@ -7,13 +7,14 @@ from headway.jobs.events import (
     JobStood,
     Live,
     OutputWritten,
+    PhaseNoticeIntended,
     RunCancelled,
     RunIntended,
     Settled,
 )
-from headway.jobs.outcomes import Failure
+from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.progress import Progress, Try
-from headway.jobs.states import JobState
+from headway.jobs.states import JobState, shown_as
 
 
 def line_of(event: Event | Live, progress: Progress, *, verbose: bool = False) -> str | None:
@@ -38,6 +39,10 @@ def line_of(event: Event | Live, progress: Progress, *, verbose: bool = False) -
             return f"cancelled by {printable(who)}{reason}; what runs is asked to end"
         case Settled(_, key, how, who):
             return f"{printable(names[key])} is settled as {how} by {printable(who)}"
+        case PhaseNoticeIntended(_, _, topic, targets, text):
+            return (
+                f"notice to {printable(', '.join(targets))} ({printable(topic)}): {printable(text)}"
+            )
         case OutputWritten(_, key, _, _, text) if verbose:
             return f"{printable(names[key])} | {printable(text.expandtabs())}"
         case _:
@@ -53,7 +58,8 @@ def stood_line(
     again_in_s: float = 0.0,
 ) -> str:
     """How a try left a job."""
-    sign = coloured(symbol(state), state)
+    told = shown_as(state, has_check=progress.plan.rules[key].has_check)
+    sign = coloured(symbol(told), told)
     shown = printable(name)
     why = f": {failure_line(last.failure)}" if last is not None and last.failure else ""
     tries = progress.tries_in_lap(key)
@@ -63,7 +69,16 @@ def stood_line(
     if state is JobState.FAILED and tries > 1:
         return f"{sign} {shown} {coloured('failed', state)} after {number(tries, 'try')}{why}"
     after = f" on try {tries}" if state is JobState.REPAIRED and tries > 1 else ""
-    return f"{sign} {shown} {coloured(state, state)}{after}{why}"
+    return f"{sign} {shown} {coloured(told, told)}{after}{why}"
+
+
+def ended_as(one: Try, *, has_check: bool) -> str:
+    """How a try ended, in a word."""
+    if one.ending is None:
+        return f"cut off in its {one.phase}"
+    if one.ending is Ending.REPAIRED:
+        return shown_as(JobState.REPAIRED, has_check=has_check)
+    return one.ending
 
 
 def failure_line(failure: Failure) -> str:

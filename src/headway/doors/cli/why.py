@@ -10,12 +10,13 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.documents import job_document, line_document
 from headway.doors.cli.listing import Seen, key_of, looked_at
 from headway.doors.cli.stores import found_run, opened
-from headway.doors.cli.telling import failure_line
+from headway.doors.cli.telling import ended_as, failure_line
 from headway.doors.cli.words import (
     as_json,
     coloured,
     duration,
     faint,
+    listed,
     moment,
     number,
     printable,
@@ -101,10 +102,10 @@ def _plainly(text: str) -> str:
 
 
 def _lines(store: "Store", found: Seen, key: int) -> list[str]:
-    progress, state = found.progress, found.states[key]
+    progress, shown = found.progress, found.shown[key]
     name = printable(progress.plan.names[key])
     short = short_id(found.record.id)
-    lines = [f"{coloured(symbol(state), state)} {name} is {coloured(state, state)}"]
+    lines = [f"{coloured(symbol(shown), shown)} {name} is {coloured(shown, shown)}"]
     lines += [f"  {line}" for line in _because(found, key)]
     lines += _tries(found, key)
     tail = _tail(store, found.record.id, key)
@@ -125,7 +126,7 @@ def _because(found: Seen, key: int) -> list[str]:
         return [f"{printable(settled.who)} settled it as {settled.how}{why}"]
     match state:
         case JobState.PASSED:
-            return ["its Check passed at once: there was nothing to do for it"]
+            return _passed(found, key)
         case JobState.REPAIRED:
             return _repaired(found, key)
         case JobState.FAILED:
@@ -147,17 +148,35 @@ def _because(found: Seen, key: int) -> list[str]:
                 "its Run began and nobody knows how it ended: look for yourself, then settle it"
             ]
         case JobState.CANCELLED:
-            return _cancelled(found)
+            return _cancelled(found, key)
 
 
 def _why(failure: Failure | None) -> str:
     return failure_line(failure) if failure is not None else "nobody knows why"
 
 
+def _passed(found: Seen, key: int) -> list[str]:
+    plan = found.progress.plan
+    if plan.rules[key].has_check:
+        return ["its Check passed at once: there was nothing to do for it"]
+    if key in plan.closings:
+        of = printable(plan.names[plan.closings[key].of])
+        return [f"there was nothing to put away: {of} did nothing"]
+    when = plan.rules[key].when
+    return [_NEEDLESS.get(when, "there was nothing to do for it")]
+
+
+_NEEDLESS = {
+    "completed": "it is for a release that was completed, and this one failed",
+    "failed": "it is for a release that failed, and this one was completed",
+}
+
+
 def _repaired(found: Seen, key: int) -> list[str]:
     last = found.progress.last_try(key)
     if not found.progress.plan.rules[key].has_check:
-        return ["its Run ended well; it has no Check and runs every time"]
+        is_step = found.progress.plan.is_step(key)
+        return ["its worker said that it is done" if is_step else "its Run ended well"]
     if last is None or last.reason is None:
         return ["its Check failed, its Run was carried out, and then its Check passed"]
     return [
@@ -170,6 +189,8 @@ def _failed(found: Seen, key: int) -> list[str]:
     progress = found.progress
     rules, last = progress.plan.rules[key], progress.last_try(key)
     tries = progress.tries_in_lap(key)
+    if progress.was_waiting(key):
+        return _not_tried_again(found, key)
     if tries >= rules.tries:
         used = (
             f"all of its {number(rules.tries, 'try')} failed"
@@ -186,6 +207,19 @@ def _failed(found: Seen, key: int) -> list[str]:
     if last.phase is Phase.CHECK:
         phase = "Check"
     return [used, f"the last {phase} said: {_why(last.failure)}"]
+
+
+def _not_tried_again(found: Seen, key: int) -> list[str]:
+    """Of a job whose next try waited when the run stopped."""
+    progress = found.progress
+    last, names = progress.last_try(key), progress.plan.names
+    tries, allowed = progress.tries_in_lap(key), progress.plan.rules[key].tries
+    stopped_by = [printable(names[other]) for other in progress.stopped_by()]
+    others = listed(stopped_by) or "another job"
+    return [
+        f"try {tries} of {allowed} failed: {_why(last.failure if last is not None else None)}",
+        f"the next one did not start: the run had stopped, because {others} failed",
+    ]
 
 
 def _blocked(found: Seen, key: int) -> list[str]:
@@ -250,21 +284,23 @@ def _waiting(found: Seen, key: int) -> list[str]:
     ]
 
 
-def _cancelled(found: Seen) -> list[str]:
+def _cancelled(found: Seen, key: int) -> list[str]:
+    turn = "its next try" if found.progress.was_waiting(key) else "its turn came"
     for change in reversed(found.progress.changes):
         if change.what == "cancelled" and change.who:
             why = f": {printable(change.why)}" if change.why else ""
-            return [f"the run was cancelled by {printable(change.who)} before its turn came{why}"]
-    return ["the run was stopped before its turn came"]
+            return [f"the run was cancelled by {printable(change.who)} before {turn}{why}"]
+    return [f"the run was stopped before {turn}"]
 
 
 def _tries(found: Seen, key: int) -> list[str]:
+    has_check = found.progress.plan.rules[key].has_check
     tries = found.progress.tries.get(key, ())
     if len(tries) < 2 and not any(one.failure and one.failure.trace for one in tries):
         return []
     lines = []
     for one in tries:
-        ended = str(one.ending) if one.ending else f"cut off in its {one.phase}"
+        ended = ended_as(one, has_check=has_check)
         why = f": {_why(one.failure)}" if one.ending is Ending.FAILED else ""
         length = took(one.began_us, one.ended_us)
         when = moment(one.began_us or one.ended_us)

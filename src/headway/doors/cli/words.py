@@ -146,7 +146,7 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     return "".join(shown)
 
 
-def tally(counts: Mapping[JobState, int]) -> str:
+def tally(counts: Mapping[JobState | Verdict, int]) -> str:
     """2 repaired, 1 failed."""
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
