@@ -62,9 +62,9 @@ def complaints(app: Celery) -> Mapping[str, list[str]]:
     result = unittest.TestResult()
     tests = build_functional_tests(app)
     unittest.defaultTestLoader.loadTestsFromTestCase(tests).run(result)
+    assert not result.errors, "\n".join(trace for _, trace in result.errors)
     assert result.testsRun == len(RULES)
     names = {method: rule for rule, method in RULES.items()}
-    assert result.errors == []
     return {names[test.id().rpartition(".")[2]]: _said(trace) for test, trace in result.failures}
 
 

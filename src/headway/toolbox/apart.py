@@ -7,7 +7,7 @@ messages, the monitor hears nothing of it, and all of it is removed afterwards.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -45,16 +45,24 @@ class Place:
         """One beside those that the app makes, to where it publishes; closed with the place."""
         return self.app.connection_for_write(transport_options=_ASKING)
 
+    @cached_property
+    def channel(self) -> "ApartChannel":
+        """For reading; making another one takes some brokers' clients long."""
+        channel: ApartChannel = self.connection.channel()
+        return channel
+
     def remove(self) -> None:
         """Deletes all that was declared, messages included."""
-        fresh = self.connection.channel()
-        for name, channel in list(self.queues.items()):
-            # On RabbitMQ the one that declared it may be closed by now; elsewhere only that one
-            # knows how the queue is bound, without which nothing is deleted.
-            by = channel if isinstance(channel.real, virtual.Channel) else fresh
-            by.queue_delete(name)
-        for name in self.exchanges:
-            with suppress(KeyError):  # where they are kept in the memory of a connection
+        if isinstance(self.channel.real, virtual.Channel):
+            for name, channel in self.queues.items():
+                channel.queue_delete(name)  # only this one knows how it is bound, and so deletes it
+            for name in self.exchanges:
+                self.channel.state.exchanges.pop(self(name), None)  # no more than a note in memory
+        else:
+            fresh = self.connection.channel()  # another may have been closed by a failure
+            for name in self.queues:
+                fresh.queue_delete(name)
+            for name in self.exchanges:
                 fresh.exchange_delete(name)
 
     def close(self) -> None:

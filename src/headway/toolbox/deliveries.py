@@ -134,8 +134,7 @@ class Deliveries:
     def consumed_by_a_worker(self) -> list[str]:
         """What a Celery worker that is told nothing consumes."""
         with apart(self.app) as place:
-            channel = place.connection.channel()
-            consumer = self.app.amqp.TaskConsumer(channel, callbacks=[lambda *_: None])
+            consumer = self.app.amqp.TaskConsumer(place.channel, callbacks=[lambda *_: None])
             with _quiet(platform.logger):
                 consumer.consume()
             consumer.cancel()
@@ -184,13 +183,12 @@ class Deliveries:
         """
         found: list[Arrival] = []
         _settle(place)
-        channel = place.connection.channel()
         ends_at = time.monotonic()
         if place.connection.transport.driver_type not in _AT_ONCE:
             ends_at += ARRIVAL_S
         while True:
             for queue in list(place.queues):
-                found.extend(_taken(channel, queue))
+                found.extend(_taken(place.channel, queue))
             if _is_all(found, ids, self.platform_queue) or time.monotonic() >= ends_at:
                 return found
             threading.Event().wait(LOOK_S)
