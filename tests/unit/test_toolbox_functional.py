@@ -323,6 +323,20 @@ def test_the_app_is_as_before_and_nothing_is_left_behind(results: str) -> None:
             channel._purge(name)
 
 
+def test_a_broker_of_files_is_left_without_one(tmp_path: Path, results: str) -> None:
+    folders = {
+        "data_folder_in": str(tmp_path / "messages"),
+        "data_folder_out": str(tmp_path / "messages"),
+        "control_folder": str(tmp_path / "bindings"),
+    }
+    (tmp_path / "messages").mkdir()
+    app = an_app(
+        result_backend=results, broker_url="filesystem://", broker_transport_options=folders
+    )
+    assert complaints(app) == {}
+    assert [*(tmp_path / "messages").iterdir(), *(tmp_path / "bindings").iterdir()] == []
+
+
 def test_a_place_is_removed_even_if_its_test_fails() -> None:
     app = an_app()
     prefixes: list[str] = []

@@ -9,6 +9,7 @@ messages, the monitor hears nothing of it, and all of it is removed afterwards.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -57,7 +58,7 @@ class Place:
             for name, channel in self.queues.items():
                 channel.queue_delete(name)  # only this one knows how it is bound, and so deletes it
             for name in self.exchanges:
-                self.channel.state.exchanges.pop(self(name), None)  # no more than a note in memory
+                _forget_exchange(self.channel.real, self(name))
         else:
             fresh = self.connection.channel()  # another may have been closed by a failure
             for name in self.queues:
@@ -180,6 +181,13 @@ def _connect(place: Place) -> None:
             f"the broker {connection.as_uri()} does not answer ({error}):"
             " start it, or name another in broker_url"
         ) from error
+
+
+def _forget_exchange(channel: Any, name: str) -> None:
+    """Without queues it is no more than a note: in memory, or in a file."""
+    channel.state.exchanges.pop(name, None)
+    if (folder := getattr(channel, "control_folder", None)) is not None:
+        (Path(folder) / f"{name}.exchange").unlink(missing_ok=True)
 
 
 def _forget(app: Any) -> None:
