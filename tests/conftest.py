@@ -17,7 +17,12 @@ pytest.register_assert_rewrite(
     "headway.testing.buses",
 )
 
-pytest_plugins = ["tests.services.postgres", "tests.services.rabbitmq"]
+pytest_plugins = [
+    "tests.services.postgres",
+    "tests.services.rabbitmq",
+    "tests.services.redis_server",
+    "tests.services.sqs",
+]
 
 # Started in the background, or by nohup, the tests would pass the ignoring of Ctrl-C, or of a
 # terminal that is gone, on to every process that they start.

@@ -112,6 +112,7 @@ def verify_wheel(wheel: Path, version: str) -> None:
         "headway",
         "dojobber",
         "reworker",
+        "cadasta",
         information,
     }
     if strangers:
@@ -119,9 +120,13 @@ def verify_wheel(wheel: Path, version: str) -> None:
     wanted = {
         "headway/__init__.py",
         "headway/py.typed",
+        "headway/toolbox/result_tables.sql",
         "dojobber/__init__.py",
         "reworker/worker.py",
+        "cadasta/workertoolbox/conf.py",
     }
+    if "cadasta/__init__.py" in names:
+        raise NotReleased(f"{wheel.name} takes the namespace cadasta for itself: it is shared")
     if missing := (wanted | {f"{information}/licenses/LICENSE"}) - names:
         raise NotReleased(f"{wheel.name} lacks {', '.join(sorted(missing))}")
 

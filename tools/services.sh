@@ -11,6 +11,7 @@ services() {
     cat <<'END'
 postgresql initdb /usr/lib/postgresql/*/bin/initdb
 rabbitmq-server /usr/lib/rabbitmq/bin/rabbitmq-server
+redis-server redis-server
 nodejs node
 npm npm
 openssl openssl

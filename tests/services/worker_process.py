@@ -1,10 +1,11 @@
 """A worker's file run as a process, as its user types it."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -34,13 +35,16 @@ def write_mq_config(directory: Path, url: str, **changed: object) -> Path:
 class WorkerProcess:
     """Started; what it writes is read by threads, which is how we know how far it has come."""
 
-    def __init__(self, *words: object, cwd: Path | None = None) -> None:
+    def __init__(
+        self, *words: object, cwd: Path | None = None, more_env: Mapping[str, str] | None = None
+    ) -> None:
         self._changed = threading.Condition()
         self._lines: dict[str, list[str]] = {"out": [], "err": []}
         self._ended = 0
         self.process = subprocess.Popen(
             [sys.executable, *map(str, words)],
             cwd=cwd,
+            env={**os.environ, **(more_env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -101,9 +105,11 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(*words: object, cwd: Path | None = None) -> Iterator[WorkerProcess]:
+def worker_process(
+    *words: object, cwd: Path | None = None, more_env: Mapping[str, str] | None = None
+) -> Iterator[WorkerProcess]:
     """It does not outlive the block."""
-    running = WorkerProcess(*words, cwd=cwd)
+    running = WorkerProcess(*words, cwd=cwd, more_env=more_env)
     try:
         yield running
     finally:

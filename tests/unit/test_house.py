@@ -46,6 +46,9 @@ def test_every_import_points_the_way_the_house_allows() -> None:
         ("runtime", "import headway.workers"),
         ("runtime", "import headway.conformance"),
         ("conformance", "import headway.testing"),
+        ("runtime", "import headway.toolbox"),
+        ("toolbox", "import headway.conformance"),
+        ("wire", "import kombu"),
         ("errors", "import headway"),
         ("wire", "import threading"),
         ("wire", "from headway import jobs"),
@@ -110,7 +113,7 @@ def test_a_clock_read_inside_would_be_found() -> None:
     assert len([node for node in ast.walk(ast.parse(source)) if acts_on_the_world(node)]) == 2
 
 
-@pytest.mark.parametrize("name", ["dojobber", "reworker"])
+@pytest.mark.parametrize("name", ["dojobber", "reworker", "cadasta"])
 def test_a_drop_in_name_imports_headway_and_nothing_else(name: str) -> None:
     for file in (SOURCE / name).rglob("*.py"):
         assert imported_packages(ast.parse(file.read_text())) <= {"headway"}, file

@@ -1,0 +1,1 @@
+"""The drop-in name: ``cadasta.workertoolbox`` for workers written for the Cadasta system."""
