@@ -73,6 +73,7 @@ class Core:
         self._timers: list[tuple[float, str]] = []
         self._look_at = 0.0
         self._sweep_at = 0.0
+        self._drains = False
 
     @property
     def deployments(self) -> int:
@@ -94,6 +95,11 @@ class Core:
         finally:
             self._requests.close()
             self._dispatcher.close()
+
+    def drain(self) -> None:
+        """Start nothing more, in any deployment; what is under way goes on. Any thread."""
+        self._drains = True
+        self.wake()
 
     def wake(self) -> None:
         """Have it look for requests and new deployments now. Any thread."""
@@ -171,6 +177,8 @@ class Core:
             self._asked(request)
         for run, deployment in self._deployments.items():
             deployment.look()
+            if self._drains:
+                deployment.drain()
             if run in self._new:
                 self._news.put(run)
 

@@ -69,6 +69,9 @@ class Deployment(Protocol):
     def has_adopted(self) -> bool:
         """Whether it goes on with all that was under way, as far as it will."""
 
+    def drain(self) -> None:
+        """Start nothing more; what is under way goes on."""
+
     def forsake(self) -> None:
         """It is somebody else's now: nothing more is done for it."""
 
@@ -107,6 +110,9 @@ class _Advanced:
     def look(self) -> None:
         if self._journal.going:
             self._journal.look()
+
+    def drain(self) -> None:
+        self._steps.slots = 0
 
     def forsake(self) -> None:
         self._runner.close()
@@ -155,6 +161,9 @@ class _InThread:
 
     def look(self) -> None:
         pass
+
+    def drain(self) -> None:
+        self._steps.slots = 0
 
     def forsake(self) -> None:
         self._runner.leave()

@@ -39,6 +39,12 @@ class CoreService:
         self._stopping.set()
         self.wake()
 
+    def drain(self) -> None:
+        """Start nothing more; what is under way goes on. Any thread."""
+        core = self._core
+        if core is not None:
+            core.drain()
+
     def wake(self) -> None:
         """Something was written to the store that it would find soon anyway. Any thread."""
         core = self._core

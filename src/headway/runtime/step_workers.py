@@ -1,6 +1,6 @@
 """Makes what carries out a plan: with steps, a bus and the workers that serve them here."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -72,7 +72,6 @@ def made_ready(
         return
     from headway.adapters.dispatching import Dispatcher
     from headway.adapters.steps import MOST_STEPS, Steps
-    from headway.runtime.worker_trial import served as served_here
 
     inner = None
     if not steps:
@@ -94,18 +93,53 @@ def made_ready(
         dispatcher = Dispatcher(bus, f"re.run.{clocks.new_id()}", watches=(names.OUTPUT,))
         stack.callback(dispatcher.close)
         dispatcher.open()
-        for command, (worker_class, config) in served.items():
-            for _ in range(min(width, MOST_WORKERS) if command in needed else 1):
-                theirs = make_one(f"headway run, {command}")
-                theirs.open()
-                serving = served_here(worker_class, theirs, config, stop_limit_s=STOP_LIMIT_S)
-                stack.enter_context(serving)
+        for command, one in served.items():
+            objects = min(width, MOST_WORKERS) if command in needed else 1
+            _serve(stack, command, one, objects, make_one)
         slots = hands.slots or MOST_STEPS
         executor = inner
         if executor is None or steps:
             executor = Steps(dispatcher, clocks.new_id, clocks.now_us, inner, slots=slots)
         is_heard = hands.bus or hands.workers
         yield Ready(executor, dispatcher.announce if is_heard else None)
+
+
+@contextmanager
+def workers_served(
+    targets: Sequence[str],
+    commands: Iterable[str],
+    stock: StockWorker,
+    objects: int,
+    make_one: Callable[[str], Bus],
+    stop_limit_s: float,
+) -> Iterator[Sequence[str]]:
+    """Serve workers in this process until the block ends: those named, as in ``Hands``, and the
+    stock ones for the commands; each with so many objects. What they serve.
+
+    ``stop_limit_s``: how long their steps in hand have then."""
+    served = _named_workers(targets, stock)
+    _add_stock(served, dict.fromkeys(commands, ""), stock)
+    with ExitStack() as stack:
+        for command, one in served.items():
+            _serve(stack, command, one, objects, make_one, stop_limit_s)
+        yield list(served)
+
+
+def _serve(
+    stack: ExitStack,
+    command: str,
+    one: _Served,
+    objects: int,
+    make_one: Callable[[str], Bus],
+    stop_limit_s: float = STOP_LIMIT_S,
+) -> None:
+    from headway.runtime.worker_trial import served
+
+    for _ in range(objects):
+        bus = make_one(f"headway, {command}")
+        bus.open()
+        serving = served(one.worker_class, bus, one.config, stop_limit_s=stop_limit_s)
+        stack.enter_context(serving)
 
 
 def _own_buses() -> Callable[[str], Bus]:

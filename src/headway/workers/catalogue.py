@@ -13,14 +13,15 @@ class Stock(NamedTuple):
     module: str
     takes_steps: bool
     says: str
+    needs_config: bool = False  # to be served at all
 
 
 STOCK = (
     Stock("noop", "noop", True, "does nothing: any step of it completes, noop:Fail fails"),
     Stock("sleep", "sleep", True, "waits"),
-    Stock("shell", "shell", True, "runs the commands that its configuration lists"),
-    Stock("httprequest", "httprequest", True, "sends a request and looks at the status"),
-    Stock("notify", "notify", True, "sends notices as mail"),
+    Stock("shell", "shell", True, "runs the commands that its configuration lists", True),
+    Stock("httprequest", "httprequest", True, "sends a request and looks at the status", True),
+    Stock("notify", "notify", True, "sends notices as mail", True),
     Stock("output", "output", False, "keeps the output of steps in files, or in the store"),
 )
 

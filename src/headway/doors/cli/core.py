@@ -11,6 +11,7 @@ from headway.doors.cli.targets import surroundings_chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from headway.ports.bus import Bus
     from headway.ports.store import Store
@@ -47,18 +48,17 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
     from headway.runtime.buses import make_bus
     from headway.runtime.core import CoreRules
     from headway.runtime.serving_core import CoreService
-    from headway.runtime.worker_log import process_logger
     from headway.runtime.worker_runner import stopped_by_signals
 
     address = brokers.address_of(mq, bus)
     if isinstance(address, MemoryAddress):
         raise Mistyped(NOWHERE.format(either=brokers.EITHER))
-    open_store = _opener(arguments)
+    open_store = opener(arguments)
     open_store().close()  # which makes it, or says at once why it cannot be had
     rules = CoreRules(surroundings=surroundings_chosen(arguments))
     if arguments["step_timeout"]:
         rules = replace(rules, step_timeout_s=arguments["step_timeout"])
-    process_logger("headway.core", sys.stdout if arguments["log_stdout"] else sys.stderr)
+    log_of_core(sys.stdout if arguments["log_stdout"] else sys.stderr)
 
     def new_bus() -> "Bus":
         return make_bus(address, name="headway core")
@@ -69,7 +69,14 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
     return exits.DONE
 
 
-def _opener(arguments: dict[str, Any]) -> "Callable[[], Store]":
+def log_of_core(stream: "TextIO") -> None:
+    """What a core says of its work goes there."""
+    from headway.runtime.worker_log import process_logger
+
+    process_logger("headway.core", stream)
+
+
+def opener(arguments: dict[str, Any]) -> "Callable[[], Store]":
     """What opens the store again and again."""
     import os
 

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("worker", "Serve a worker class."),
     "workers": ("workers", "List the workers that are there."),
     "core": ("core", "Accept deployments and drive them."),
+    "up": ("up", "Core, API, workers and bus in one process."),
     "playbook": ("playbooks", "Check playbooks, and store them."),
     "api": ("api", "Serve the API."),
     "token": ("tokens", "Look after tokens for the API."),

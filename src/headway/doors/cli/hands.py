@@ -27,9 +27,7 @@ def ready_for(
     bus = url_of(arguments)
     if options.bus and not bus:
         raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
-    hands = step_workers.Hands(
-        options.on, options.slots, bus, tuple(options.workers), _stock_worker
-    )
+    hands = step_workers.Hands(options.on, options.slots, bus, tuple(options.workers), stock_worker)
     return step_workers.made_ready(
         target.definitions,
         hands,
@@ -44,7 +42,7 @@ def bus_shown(arguments: Mapping[str, Any]) -> str:
     return masked(url_of(arguments))
 
 
-def _stock_worker(command: str) -> "type[Worker] | None":
+def stock_worker(command: str) -> "type[Worker] | None":
     from headway.workers.catalogue import stock_worker_for
 
     return stock_worker_for(command)

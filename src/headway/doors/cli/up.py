@@ -1,0 +1,137 @@
+"""headway up"""
+
+import sys
+import threading
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headway.doors.cli import exits, options
+from headway.doors.cli.exits import Mistyped
+from headway.errors import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.ports.bus import Bus
+    from headway.ports.store import Store
+    from headway.runtime.core import CoreRules
+    from headway.runtime.serving_core import CoreService
+
+LISTEN = "127.0.0.1:8320"
+STOP_LIMIT_S = 10.0  # for the steps in hand when it is told to stop
+NO_WEB = "no API: that needs FastAPI and uvicorn (pip install 'headway[web]')"
+
+
+@click.command(short_help="Core, API, workers and bus in one process.")
+@click.option(
+    "--listen", "place", metavar="HOST:PORT", default=LISTEN, show_default=True,
+    help="Where the API is; beyond this machine only when there are tokens.",
+)  # fmt: skip
+@click.option(
+    "--worker", "workers", metavar="TARGET[=FILE]", multiple=True,
+    help="Serve this worker, too: FILE.py:Class or a stock worker, and its configuration.",
+)  # fmt: skip
+@click.option(
+    "--concurrency", type=click.IntRange(1, 16), default=4, metavar="N", show_default=True,
+    help="Steps of one worker at once.",
+)  # fmt: skip
+@options.surroundings
+@options.durable
+@options.reading
+def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments: Any) -> int:
+    """Carry out deployments without any server: everything in one process.
+
+    A core, the API, the stock workers and those named, and a bus between them. What is deployed
+    goes on where it stood when this is started again. Runs until SIGTERM or Ctrl-C.
+    """
+    from headway.adapters.memory_broker import MemoryBroker
+    from headway.adapters.memory_bus import MemoryBus
+    from headway.doors.cli.core import log_of_core, opener
+    from headway.doors.cli.hands import stock_worker
+    from headway.doors.cli.targets import surroundings_chosen
+    from headway.runtime.core import CoreRules
+    from headway.runtime.serving_core import CoreService
+    from headway.runtime.step_workers import workers_served
+    from headway.runtime.worker_runner import stopped_by_signals
+    from headway.workers.catalogue import STOCK
+
+    open_store = opener(arguments)
+    open_store().close()  # which makes it, or says at once why it cannot be had
+    log_of_core(sys.stderr)
+    broker = MemoryBroker("up")
+
+    def new_bus(name: str = "headway up") -> "Bus":
+        return MemoryBus(broker)
+
+    rules = CoreRules(surroundings=surroundings_chosen(arguments))
+    service = CoreService(open_store, new_bus, rules)
+    over = threading.Event()
+    with ExitStack() as stack:
+        told = [*_api(stack, place, open_store, rules), f"store {_place(open_store)}"]
+        stock = [one.name for one in STOCK if one.takes_steps and not one.needs_config]
+        serving = workers_served(workers, stock, stock_worker, concurrency, new_bus, STOP_LIMIT_S)
+        core = threading.Thread(target=_serve, args=(service, over), name="headway-core")
+        with stopped_by_signals(over.set):
+            core.start()
+            stack.callback(core.join)
+            stack.callback(service.stop)
+            served = stack.enter_context(serving)
+            click.echo("\n".join([*told, f"workers {', '.join(served)}"]))
+            sys.stdout.flush()
+            over.wait()
+            service.drain()  # and then the workers leave, before the core that records it
+            click.echo(f"stopping: steps in hand have {STOP_LIMIT_S:g} s; once more leaves at once")
+            sys.stdout.flush()
+    return exits.DONE
+
+
+def _serve(service: "CoreService", over: threading.Event) -> None:
+    try:
+        service.serve()
+    finally:
+        over.set()  # without a core nothing would ever be done
+
+
+def _api(
+    stack: ExitStack, place: str, open_store: "Callable[[], Store]", rules: "CoreRules"
+) -> list[str]:
+    """Serve the API until the stack is left; what there is to say of it."""
+    from pathlib import Path
+
+    from headway.doors.cli.settings import environments_settled
+
+    try:
+        from headway.doors.web import serving
+        from headway.doors.web.app import ApiSettings
+    except ModuleNotFoundError:
+        return [NO_WEB]
+    try:
+        listener = serving.listen(place)
+    except Rejected as error:
+        raise Mistyped(f"--listen {error}") from error
+    try:
+        has_tokens = serving.require_tokens(open_store, listener)
+    except BaseException:
+        listener.close()
+        raise
+    settings = ApiSettings(
+        listener.is_loopback, environments_settled(Path.cwd()), rules.surroundings
+    )
+    api: AbstractContextManager[None] = serving.beside(open_store, settings, listener)
+    stack.enter_context(api)
+    told = [f"API on {listener.url}/api/v1"]
+    if not has_tokens:
+        told.append(
+            "There is no token yet: everybody on this machine may do everything."
+            " headway token new NAME --group GROUP makes the first."
+        )
+    return told
+
+
+def _place(open_store: "Callable[[], Store]") -> str:
+    from contextlib import closing
+
+    with closing(open_store()) as store:
+        return store.place
