@@ -315,6 +315,7 @@ async def deploy_playbook(
         order.inputs,
         order.version,
         idempotency_key,
+        request.app.state.surroundings,
     )
     headers = {"Location": f"/api/v1/runs/{told['run']}"}
     if not told.pop("is_new"):
