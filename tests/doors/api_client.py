@@ -11,6 +11,7 @@ from headway.doors.web.serving import Listener, beside, listen
 from headway.jobs.events import RunEnded, RunIntended, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Line, Owner, Store
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks, stored_playbooks
 from headway.runtime.tokens import new_token
 
@@ -71,12 +72,13 @@ def serving(
     opener: Callable[[], Store] | None = None,
     *,
     environments: Mapping[str, tuple[str, ...]] = ENVIRONMENTS,
+    surroundings: Surroundings = NOTHING,
     is_loopback: bool = True,
     listener: Listener | None = None,
 ) -> Iterator[Api]:
     """Serve the store by a thread; ``opener``: each thread of the API opens its own instead."""
     listener = listener or listen("127.0.0.1:0")
-    with beside(opener or store, ApiSettings(is_loopback, environments), listener):
+    with beside(opener or store, ApiSettings(is_loopback, environments, surroundings), listener):
         yield Api(listener.url, store)
 
 

@@ -42,6 +42,7 @@ def command(place: str, **arguments: Any) -> int:
         ) from error
     settings = settled(arguments, os.environ, Path.cwd())
     environments = environments_settled(Path.cwd())
+    surroundings = surroundings_chosen(arguments)
     if not settings.db_from:
         make_home(Path(settings.db).parent)
     try:
