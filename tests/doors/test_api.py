@@ -1,10 +1,11 @@
 """The API as a client meets it: runs, playbooks, deployments, and what is wrong with requests."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from headway.adapters.opening import open_store
-from headway.doors.web import desk, streams
+from headway.doors.web import connections, desk, streams
 from headway.errors import Unavailable
 from headway.jobs.events import RunEnded, encode
 from headway.jobs.states import RunState
@@ -512,6 +513,23 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(
             continue  # refused while it was still being sent
         assert answer.status_code == 413
         assert f"{most:,} bytes" in answer.json()["detail"]
+
+
+def test_many_who_send_next_to_nothing_hold_up_nobody_and_are_left(
+    api: Api, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    place = ("127.0.0.1", int(api.url.rpartition(":")[2]))
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(place, DEADLINE_S)) for _ in range(300)
+        ]
+        for one in slow:
+            one.sendall(b"GET /api/v1/health HTTP/1.1\r\nX: ")
+        assert client.get("/runs").status_code == 200
+        slow[0].sendall(b"y")  # a byte now and then changes nothing
+        assert {one.recv(1) for one in slow} == {b""}
+    assert client.get("/runs").status_code == 200
 
 
 def test_a_compressed_body_is_refused(client: httpx.Client) -> None:

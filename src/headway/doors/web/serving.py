@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from headway.doors.web.app import ApiSettings, make_app
+from headway.doors.web.connections import PromptProtocol
 from headway.doors.web.limits import BACKLOG, CONNECTIONS, KEEP_S, LEAVE_S
 from headway.errors import Refused, Rejected, Unavailable
 from headway.ports.store import Store
@@ -44,7 +45,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=PromptProtocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="on",
