@@ -39,6 +39,8 @@ class ApiSettings:
 
     is_loopback: bool  # whether only this machine can reach it
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to host patterns
+    # Called when a core has something to do: where one is in this process, it need not look.
+    written: Callable[[], object] = lambda: None
 
 
 class GuardedRoute(APIRoute):
@@ -76,6 +78,7 @@ def make_app(store_or_opener: Store | Callable[[], Store], settings: ApiSettings
     app.state.guard = Guard(app.state.desk, settings.environments, is_loopback=settings.is_loopback)
     app.state.leaving = asyncio.Event()  # set when the server leaves: streams end
     app.state.streams = 0
+    app.state.written = settings.written
     for route in ROUTES:
         add_route(app, route)
     problems.add_handlers(app)
