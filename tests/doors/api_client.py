@@ -11,6 +11,7 @@ from headway.doors.web.serving import Listener, beside, listen
 from headway.jobs.events import RunEnded, RunIntended, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Line, Owner, Store
+from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks, stored_playbooks
 from headway.runtime.tokens import new_token
 
@@ -73,10 +74,12 @@ def serving(
     environments: Mapping[str, tuple[str, ...]] = ENVIRONMENTS,
     is_loopback: bool = True,
     listener: Listener | None = None,
+    surroundings: Surroundings = NOTHING,
 ) -> Iterator[Api]:
     """Serve the store by a thread; ``opener``: each thread of the API opens its own instead."""
     listener = listener or listen("127.0.0.1:0")
-    with beside(opener or store, ApiSettings(is_loopback, environments), listener):
+    settings = ApiSettings(is_loopback, environments, surroundings)
+    with beside(opener or store, settings, listener):
         yield Api(listener.url, store)
 
 

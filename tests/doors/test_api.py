@@ -18,6 +18,8 @@ from headway.errors import Unavailable
 from headway.jobs.events import RunEnded, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Store
+from headway.releases.playbook import Step
+from headway.releases.surroundings import Surroundings, Trigger
 from headway.runtime import clocks
 from tests.doors.api_client import DEADLINE_S, NOBODYS, SHIP, Api, deployed, serving, went_on
 from tests.services.postgres import Postgres
@@ -237,6 +239,21 @@ def test_a_run_tells_who_began_it_with_what_and_how_it_came_there(
     assert record["playbook_id"] == api.store.playbooks()[0].id
     assert record["dynamic"]["cart"] == "demo"
     assert client.get(f"/runs/{queued}").json()["record"]["ended"] is None
+
+
+def test_what_surrounds_releases_surrounds_those_that_are_begun_here(tmp_path: Path) -> None:
+    trigger = Trigger("say it", "", "Ship", Step("noop", "Say"))
+    with (
+        closing(open_store(tmp_path / "headway.db")) as store,
+        serving(store, surroundings=Surroundings(triggers=(trigger,))) as api,
+        api.client(api.token()) as client,
+    ):
+        run = deployed(client, api.playbook())
+        told = client.get(f"/runs/{run}").json()
+        assert told["jobs"] == 6
+        assert [one["description"] for one in told["record"]["triggers"]] == ["say it"]
+        steps = told["record"]["active_sequence"]["steps"]
+        assert steps == ["noop:Noop", "noop:Say", {"noop:Ship": {"dynamic": ["cart"]}}]
 
 
 def test_who_waits_for_a_lock_is_told(api: Api, client: httpx.Client) -> None:

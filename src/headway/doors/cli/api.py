@@ -11,6 +11,7 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.settings import Settings, environments_settled, settled
 from headway.doors.cli.stores import make_home, open_store
+from headway.doors.cli.targets import surroundings_chosen
 from headway.errors import Rejected, Unavailable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LISTEN = "127.0.0.1:8320"
     "--listen", "place", metavar="HOST:PORT", default=LISTEN, show_default=True,
     help="Where; beyond this machine only when there are tokens.",
 )  # fmt: skip
+@options.surroundings
 @options.durable
 @options.reading
 def command(place: str, **arguments: Any) -> int:
@@ -40,6 +42,7 @@ def command(place: str, **arguments: Any) -> int:
         ) from error
     settings = settled(arguments, os.environ, Path.cwd())
     environments = environments_settled(Path.cwd())
+    surroundings = surroundings_chosen(arguments)
     if not settings.db_from:
         make_home(Path(settings.db).parent)
     try:
@@ -49,7 +52,8 @@ def command(place: str, **arguments: Any) -> int:
     try:
         has_tokens = serving.require_tokens(lambda: open_store(settings), listener)
         app = make_app(
-            lambda: open_store(settings), ApiSettings(listener.is_loopback, environments)
+            lambda: open_store(settings),
+            ApiSettings(listener.is_loopback, environments, surroundings),
         )
         server = serving.Server(app, listener)
         _tell(listener, settings, has_tokens=has_tokens)

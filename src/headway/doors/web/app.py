@@ -19,6 +19,7 @@ from headway.doors.web.routes import ROUTES, Route
 from headway.errors import DefinitionError
 from headway.ports.store import Store
 from headway.releases.rights import Action
+from headway.releases.surroundings import NOTHING, Surroundings
 
 PREFIX = "/api/v1"
 HEADERS = (
@@ -39,6 +40,7 @@ class ApiSettings:
 
     is_loopback: bool  # whether only this machine can reach it
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to host patterns
+    surroundings: Surroundings = NOTHING  # of the releases that are begun here
     # Called when a core has something to do: where one is in this process, it need not look.
     written: Callable[[], object] = lambda: None
 
@@ -79,6 +81,7 @@ def make_app(store_or_opener: Store | Callable[[], Store], settings: ApiSettings
     app.state.leaving = asyncio.Event()  # set when the server leaves: streams end
     app.state.streams = 0
     app.state.written = settings.written
+    app.state.surroundings = settings.surroundings
     for route in ROUTES:
         add_route(app, route)
     problems.add_handlers(app)

@@ -14,6 +14,7 @@ from headway.errors import Conflict, Rejected
 from headway.ports.playbooks import PlaybookRecord
 from headway.ports.store import Store
 from headway.releases.rights import Action
+from headway.releases.surroundings import Surroundings
 from headway.runtime import clocks, stored_playbooks
 from headway.runtime.deploying import Release, deploy, deployed_before, read_release
 
@@ -201,6 +202,7 @@ def deployed(
     inputs: Mapping[str, Any],
     number: int | None,
     key: str | None,
+    surroundings: Surroundings,
 ) -> dict[str, Any]:
     """Begin a release of a playbook. ``key``: what the client repeats the request by."""
     record = visible_playbook(store, caller, id)
@@ -208,7 +210,7 @@ def deployed(
     kept = None if key is None else "api:" + _digest([caller.token, key])
     deployment = None if kept is None else deployed_before(store, kept, asked)
     if deployment is None:
-        release = _release(store, record, number)
+        release = _release(store, record, number, surroundings)
         caller.require(Action.DEPLOY, record.group, release.hosts, f"playbook {record.title}")
         deployment = deploy(
             store,
@@ -230,13 +232,15 @@ def deployed(
     }
 
 
-def _release(store: Store, record: PlaybookRecord, number: int | None) -> Release:
+def _release(
+    store: Store, record: PlaybookRecord, number: int | None, surroundings: Surroundings
+) -> Release:
     """Raises: Problem."""
     _require_there(record)
     if number is not None and number > record.version:
         detail = f"playbook {record.id} has no version {number}: its newest is {record.version}"
         raise Problem(422, detail, errors=[{"pointer": "/version", "detail": detail}])
-    return read_release(store, record, number)
+    return read_release(store, record, number, surroundings)
 
 
 def _digest(value: Any) -> str:

@@ -316,6 +316,7 @@ async def deploy_playbook(
         order.inputs,
         order.version,
         idempotency_key,
+        request.app.state.surroundings,
     )
     request.app.state.written()
     headers = {"Location": f"/api/v1/runs/{told['run']}"}

@@ -24,7 +24,9 @@ from headway.ports.playbooks import STORED
 from headway.ports.store import Lock, RunRecord, Store
 from headway.releases.rights import Action
 from headway.releases.state_record import Standing, state_record
+from headway.releases.surroundings import surrounded
 from headway.runtime import ownership, stored_playbooks
+from headway.runtime.playbooks import surrounding
 
 OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _ID = re.compile(r"[0-9a-f]{1,64}")
@@ -152,7 +154,8 @@ def _record(store: Store, found: Seen) -> dict[str, Any] | None:
         return None
     try:
         kept, version = stored_playbooks.found(store, launch.target)
-        playbook = stored_playbooks.read_back(kept, version)
+        around = surrounding(record)
+        playbook = surrounded(stored_playbooks.read_back(kept, version), around.triggers)
     except HeadwayError:
         return None  # stored by another Headway than this one
     standing = Standing(
@@ -163,7 +166,7 @@ def _record(store: Store, found: Seen) -> dict[str, Any] | None:
         began_at=iso(record.began_us),
         ended_at=iso(record.ended_us),
         inputs=launch.inputs,
-        triggers=(),
+        triggers=around.to_plain().get("step_triggers", ()),
         names=found.progress.plan.names,
         jobs=found.progress.states(living=found.living),
     )
