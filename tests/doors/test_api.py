@@ -1,10 +1,11 @@
 """The API as a client meets it: runs, playbooks, deployments, and what is wrong with requests."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +13,13 @@ import httpx
 import pytest
 
 from headway.adapters.opening import open_store
-from headway.doors.web import desk, streams
+from headway.doors.web import connections, desk, streams
 from headway.errors import Unavailable
 from headway.jobs.events import RunEnded, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Store
+from headway.releases.playbook import Step
+from headway.releases.surroundings import Surroundings, Trigger
 from headway.runtime import clocks
 from tests.doors.api_client import DEADLINE_S, NOBODYS, SHIP, Api, deployed, serving, went_on
 from tests.services.postgres import Postgres
@@ -236,6 +239,21 @@ def test_a_run_tells_who_began_it_with_what_and_how_it_came_there(
     assert record["playbook_id"] == api.store.playbooks()[0].id
     assert record["dynamic"]["cart"] == "demo"
     assert client.get(f"/runs/{queued}").json()["record"]["ended"] is None
+
+
+def test_what_surrounds_releases_surrounds_those_that_are_begun_here(tmp_path: Path) -> None:
+    trigger = Trigger("say it", "", "Ship", Step("noop", "Say"))
+    with (
+        closing(open_store(tmp_path / "headway.db")) as store,
+        serving(store, surroundings=Surroundings(triggers=(trigger,))) as api,
+        api.client(api.token()) as client,
+    ):
+        run = deployed(client, api.playbook())
+        told = client.get(f"/runs/{run}").json()
+        assert told["jobs"] == 6
+        assert [one["description"] for one in told["record"]["triggers"]] == ["say it"]
+        steps = told["record"]["active_sequence"]["steps"]
+        assert steps == ["noop:Noop", "noop:Say", {"noop:Ship": {"dynamic": ["cart"]}}]
 
 
 def test_who_waits_for_a_lock_is_told(api: Api, client: httpx.Client) -> None:
@@ -512,6 +530,23 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(
             continue  # refused while it was still being sent
         assert answer.status_code == 413
         assert f"{most:,} bytes" in answer.json()["detail"]
+
+
+def test_many_who_send_next_to_nothing_hold_up_nobody_and_are_left(
+    api: Api, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    place = ("127.0.0.1", int(api.url.rpartition(":")[2]))
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(place, DEADLINE_S)) for _ in range(300)
+        ]
+        for one in slow:
+            one.sendall(b"GET /api/v1/health HTTP/1.1\r\nX: ")
+        assert client.get("/runs").status_code == 200
+        slow[0].sendall(b"y")  # a byte now and then changes nothing
+        assert {one.recv(1) for one in slow} == {b""}
+    assert client.get("/runs").status_code == 200
 
 
 def test_a_compressed_body_is_refused(client: httpx.Client) -> None:

@@ -68,17 +68,17 @@ def test_nobody_is_let_in_from_elsewhere_without_a_token(
     store: MemoryStore, exposed: Listener
 ) -> None:
     with pytest.raises(Refused, match="headway token new"):
-        require_tokens(lambda: store, exposed)
+        require_tokens(store, exposed)
     new_token(store, "old", ["*"], [], who="me", expires_us=clocks.now_us() - 1)
     _, token = new_token(store, "gone", ["*"], [], who="me")
     store.revoke_token(token.id, clocks.now_us())
     with pytest.raises(Refused, match="no token that holds"):
-        require_tokens(lambda: store, exposed)
+        require_tokens(store, exposed)
     new_token(store, "ci", ["*"], [], who="me")
-    assert require_tokens(lambda: store, exposed) is True
+    assert require_tokens(store, exposed) is True
 
 
 def test_on_this_machine_no_token_is_needed_and_that_is_known(store: MemoryStore) -> None:
     listener = listen("127.0.0.1:0")
-    assert require_tokens(lambda: store, listener) is False
+    assert require_tokens(store, listener) is False
     listener.close()

@@ -113,6 +113,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("after so much silence it says that it is there", "doors.web.limits.PING_S", "s"),
         ("a reader that takes nothing for so long is left", "doors.web.limits.SEND_S", "s"),
         ("connections at once; beyond, 503", "doors.web.limits.CONNECTIONS", ""),
+        ("how long the head of a request may take to come", "doors.web.limits.HEAD_S", "s"),
         ("how long an idle one is kept", "doors.web.limits.KEEP_S", "s"),
         ("requests in hand are waited for when the API is stopped", "doors.web.limits.LEAVE_S", "s"),
         ("jobs of one release", "runtime.deploying.MOST_JOBS", "jobs"),

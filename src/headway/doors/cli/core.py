@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import brokers, exits, options
+from headway.doors.cli.api import api_beside
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.targets import surroundings_chosen
 
@@ -30,6 +31,7 @@ Or name a broker:  {either}"""
     help="Seconds for each phase of a step that says nothing of it.  [default: 3600]",
 )  # fmt: skip
 @options.surroundings
+@click.option("--listen", metavar="HOST:PORT", help="Serve the API there, too, as headway api.")
 @click.option("--log-stdout", is_flag=True, help="Log to standard output, not standard error.")
 @options.db
 @options.durable
@@ -42,6 +44,7 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
     place.
     """
     import sys
+    from contextlib import ExitStack
     from dataclasses import replace
 
     from headway.adapters.bus_address import MemoryAddress
@@ -64,7 +67,11 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
         return make_bus(address, name="headway core")
 
     service = CoreService(open_store, new_bus, rules)
-    with stopped_by_signals(service.stop):
+    with ExitStack() as stack:
+        if arguments["listen"]:
+            beside = api_beside(arguments["listen"], open_store, rules.surroundings, service.wake)
+            stack.enter_context(beside)
+        stack.enter_context(stopped_by_signals(service.stop))
         service.serve()
     return exits.DONE
 

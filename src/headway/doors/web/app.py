@@ -41,6 +41,8 @@ class ApiSettings:
     is_loopback: bool  # whether only this machine can reach it
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to host patterns
     surroundings: Surroundings = NOTHING  # of the releases that are begun here
+    # Called when a core has something to do: where one is in this process, it need not look.
+    written: Callable[[], object] = lambda: None
 
 
 class GuardedRoute(APIRoute):
@@ -79,6 +81,8 @@ def make_app(store_or_opener: Store | Callable[[], Store], settings: ApiSettings
     app.state.surroundings = settings.surroundings
     app.state.leaving = asyncio.Event()  # set when the server leaves: streams end
     app.state.streams = 0
+    app.state.written = settings.written
+    app.state.surroundings = settings.surroundings
     for route in ROUTES:
         add_route(app, route)
     problems.add_handlers(app)

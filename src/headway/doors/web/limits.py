@@ -26,6 +26,7 @@ RETRY_MS = 2_000  # what a client is told to wait before it comes again
 
 # Connections
 LEAVE_S = 2  # for requests in hand, and streams, when the server is told to leave
+HEAD_S = 10.0  # the head of a request must have come by then
 KEEP_S = 15  # an idle connection is kept for so long
 BACKLOG = 512
 CONNECTIONS = 1_000  # beyond, they are told to come again

@@ -218,6 +218,7 @@ async def settle_run(request: Request, run: RunId, body: models.Settlement) -> A
 async def _asked(request: Request, run: str, verb: str, body: models.Sent) -> JSONResponse:
     args = body.model_dump(by_alias=True)
     asked = await desk_of(request).call(asking.ask, caller_of(request), run, verb, args)
+    request.app.state.written()
     place = f"/api/v1/requests/{asked['request']}"
     return JSONResponse(asked, 202, {"Location": place})
 
@@ -317,6 +318,7 @@ async def deploy_playbook(
         idempotency_key,
         request.app.state.surroundings,
     )
+    request.app.state.written()
     headers = {"Location": f"/api/v1/runs/{told['run']}"}
     if not told.pop("is_new"):
         headers["Idempotent-Replayed"] = "true"

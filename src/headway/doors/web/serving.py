@@ -13,9 +13,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from headway.doors.web.app import ApiSettings, make_app
+from headway.doors.web.connections import PromptProtocol
 from headway.doors.web.limits import BACKLOG, CONNECTIONS, KEEP_S, LEAVE_S
 from headway.errors import Refused, Rejected, Unavailable
 from headway.ports.store import Store
+from headway.ports.tokens import Tokens
 from headway.runtime.tokens import is_valid
 
 LISTEN = "127.0.0.1:8320"
@@ -44,7 +46,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=PromptProtocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="on",
@@ -141,13 +143,9 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def require_tokens(open_store: Callable[[], Store], listener: Listener) -> bool:
+def require_tokens(store: Tokens, listener: Listener) -> bool:
     """Whether the store has tokens. Raises: Refused where everybody would be let in."""
-    store = open_store()
-    try:
-        tokens = store.tokens()
-    finally:
-        store.close()
+    tokens = store.tokens()
     if not listener.is_loopback and not any(map(is_valid, tokens)):
         raise Refused(
             f"{listener.url} can be reached from other machines, and there is no token that holds:"
