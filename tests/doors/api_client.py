@@ -75,7 +75,6 @@ def serving(
     surroundings: Surroundings = NOTHING,
     is_loopback: bool = True,
     listener: Listener | None = None,
-    surroundings: Surroundings = NOTHING,
 ) -> Iterator[Api]:
     """Serve the store by a thread; ``opener``: each thread of the API opens its own instead."""
     listener = listener or listen("127.0.0.1:0")

@@ -2,21 +2,20 @@
 
 import sys
 import threading
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from headway.doors.cli import exits, options
-from headway.doors.cli.exits import Mistyped
-from headway.errors import Rejected
+from headway.doors.cli.api import api_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headway.ports.bus import Bus
     from headway.ports.store import Store
-    from headway.runtime.core import CoreRules
     from headway.runtime.serving_core import CoreService
 
 LISTEN = "127.0.0.1:8320"
@@ -69,7 +68,11 @@ def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments:
     service = CoreService(open_store, new_bus, rules)
     over = threading.Event()
     with ExitStack() as stack:
-        told = [*_api(stack, place, open_store, rules), f"store {_place(open_store)}"]
+        if find_spec("fastapi") and find_spec("uvicorn"):
+            beside = api_beside(place, open_store, rules.surroundings, service.wake)
+            stack.enter_context(beside)
+        else:
+            click.echo(f"{NO_WEB}; store {_place(open_store)}")
         stock = [one.name for one in STOCK if one.takes_steps and not one.needs_config]
         serving = workers_served(workers, stock, stock_worker, concurrency, new_bus, STOP_LIMIT_S)
         core = threading.Thread(target=_serve, args=(service, over), name="headway-core")
@@ -78,7 +81,7 @@ def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments:
             stack.callback(core.join)
             stack.callback(service.stop)
             served = stack.enter_context(serving)
-            click.echo("\n".join([*told, f"workers {', '.join(served)}"]))
+            click.echo(f"workers {', '.join(served)}")
             sys.stdout.flush()
             over.wait()
             service.drain()  # and then the workers leave, before the core that records it
@@ -92,42 +95,6 @@ def _serve(service: "CoreService", over: threading.Event) -> None:
         service.serve()
     finally:
         over.set()  # without a core nothing would ever be done
-
-
-def _api(
-    stack: ExitStack, place: str, open_store: "Callable[[], Store]", rules: "CoreRules"
-) -> list[str]:
-    """Serve the API until the stack is left; what there is to say of it."""
-    from pathlib import Path
-
-    from headway.doors.cli.settings import environments_settled
-
-    try:
-        from headway.doors.web import serving
-        from headway.doors.web.app import ApiSettings
-    except ModuleNotFoundError:
-        return [NO_WEB]
-    try:
-        listener = serving.listen(place)
-    except Rejected as error:
-        raise Mistyped(f"--listen {error}") from error
-    try:
-        has_tokens = serving.require_tokens(open_store, listener)
-    except BaseException:
-        listener.close()
-        raise
-    settings = ApiSettings(
-        listener.is_loopback, environments_settled(Path.cwd()), rules.surroundings
-    )
-    api: AbstractContextManager[None] = serving.beside(open_store, settings, listener)
-    stack.enter_context(api)
-    told = [f"API on {listener.url}/api/v1"]
-    if not has_tokens:
-        told.append(
-            "There is no token yet: everybody on this machine may do everything."
-            " headway token new NAME --group GROUP makes the first."
-        )
-    return told
 
 
 def _place(open_store: "Callable[[], Store]") -> str:

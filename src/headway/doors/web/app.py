@@ -78,7 +78,6 @@ def make_app(store_or_opener: Store | Callable[[], Store], settings: ApiSettings
     )
     app.state.desk = Desk(store_or_opener)
     app.state.guard = Guard(app.state.desk, settings.environments, is_loopback=settings.is_loopback)
-    app.state.surroundings = settings.surroundings
     app.state.leaving = asyncio.Event()  # set when the server leaves: streams end
     app.state.streams = 0
     app.state.written = settings.written
