@@ -1,7 +1,5 @@
 """The functional tests of an app fail, with a plain sentence, for each rule that it breaks."""
 
-import subprocess
-import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -37,34 +35,6 @@ def results(tmp_path: Path) -> str:
 
 def test_an_app_that_Config_configures_keeps_every_rule(results: str) -> None:
     assert complaints(an_app(result_backend=results)) == {}
-
-
-def test_unittest_and_pytest_find_them(tmp_path: Path, results: str) -> None:
-    (tmp_path / "proj").mkdir()
-    (tmp_path / "proj/__init__.py").write_text("")
-    (tmp_path / "proj/celery.py").write_text(
-        "from celery import Celery\n"
-        "from cadasta.workertoolbox.conf import Config\n"
-        "app = Celery('proj')\n"
-        "app.config_from_object(Config(queues=['export'], broker_url='memory://',\n"
-        f"                              result_backend={results!r}))\n"
-    )
-    (tmp_path / "proj/tests.py").write_text(
-        "from cadasta.workertoolbox.tests import build_functional_tests\n"
-        "from .celery import app\n"
-        "FunctionalTests = build_functional_tests(app)\n"
-    )
-    for command in (["unittest"], ["pytest", "-q", "-p", "no:cacheprovider"]):
-        outcome = subprocess.run(
-            [sys.executable, "-W", "error", "-m", *command, "proj/tests.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = outcome.stdout + outcome.stderr
-        assert outcome.returncode == 0, said
-        assert "Ran 12 tests" in said or "12 passed" in said
 
 
 # What breaks it, which tests fail, and what one of them says.
