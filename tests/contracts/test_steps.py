@@ -594,12 +594,12 @@ class StepsContract:
     def test_a_worker_that_waits_for_its_grant_is_denied_when_the_run_is_given_up(
         self, network: Network
     ) -> None:
-        hand = network.hand()
-        on = network.stage(node())
+        hand, asked = network.hand(), threading.Event()
+        on = network.stage(node(), woken=asked.set)
         on.start()
         step = hand.next()
         hand.ask(step)
-        on.until(lambda: on.dispatcher.is_taken(step.message.message_id or ""))
+        assert asked.wait(DEADLINE_S)  # it has come, and nobody has looked
         on.steps.close()
         assert not hand.grant()
 
