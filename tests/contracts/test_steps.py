@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headway import DummyJob, Job
+from headway import Job
 from headway.adapters.bus_address import parse_bus_url
 from headway.adapters.inline import Inline
 from headway.adapters.memory_broker import MemoryBroker
@@ -594,12 +594,12 @@ class StepsContract:
     def test_a_worker_that_waits_for_its_grant_is_denied_when_the_run_is_given_up(
         self, network: Network
     ) -> None:
-        hand = network.hand()
-        on = network.stage(node())
+        hand, asked = network.hand(), threading.Event()
+        on = network.stage(node(), woken=asked.set)
         on.start()
         step = hand.next()
         hand.ask(step)
-        on.until(lambda: on.dispatcher.is_taken(step.message.message_id or ""))
+        assert asked.wait(DEADLINE_S)  # it has come, and nobody has looked
         on.steps.close()
         assert not hand.grant()
 
@@ -651,10 +651,12 @@ class StepsContract:
         on.steps.hear_out()
         assert "Finished FrobWorker" in "".join(text for _, text in on.lines)
 
+    @pytest.mark.parametrize("patient", [True, False])
     def test_a_run_tells_the_last_line_of_its_last_step_before_its_end(
-        self, network: Network
+        self, network: Network, patient: bool
     ) -> None:
-        ended, told = threading.Event(), []
+        ended, woken = threading.Event(), threading.Event()
+        told: list[Any] = []
 
         def process(self: Any, _: Any, deliver: Any, properties: Any, body: Any, out: Any) -> None:
             run, replies = properties.correlation_id, properties.reply_to
@@ -668,9 +670,20 @@ class StepsContract:
 
         network.serve(type("FrobWorker", (Worker,), {"process": process}))
         on = network.stage()
-        plan, definitions, _ = compile_jobs(type("Root", (DummyJob,), {"DEPS": [node()]}))
-        steps = Steps(on.dispatcher, clocks.new_id, clocks.now_us, Inline(), closing_s=DEADLINE_S)
-        assert Runner(plan, definitions, steps, listeners=[heard]).run() is RunState.SUCCEEDED
+        plan, definitions, _ = compile_jobs(node())
+        steps = Steps(
+            on.dispatcher, clocks.new_id, clocks.now_us, closing_s=DEADLINE_S, woken=woken.set
+        )
+        runner = Runner(plan, definitions, steps, listeners=[heard])
+        if patient:
+            assert runner.run() is RunState.SUCCEEDED
+        else:
+            runner.open()
+            while (state := runner.advance(steps.is_heard_out)) is None:
+                assert woken.wait(DEADLINE_S)
+                woken.clear()
+            runner.close()
+            assert state is RunState.SUCCEEDED
         *_, line, end = told
         assert isinstance(line, OutputWritten)
         assert line.text.startswith("Finished FrobWorker")

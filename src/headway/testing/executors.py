@@ -474,8 +474,8 @@ class ExecutorContract:
         argv = ["sh", "-c", f"{deaf}; wait"]
         on = stage(jobs.CommandsInTime, argv=argv, options={})
         failed(on.carry_out(jobs.CommandsInTime), "TimedOut", "its run took longer than 0.4 s")
-        (sleeper,) = [int(text) for _, text in on.lines if text != "deaf"]
-        assert is_gone(sleeper)
+        # A busy machine may not have come as far as to tell of the second one.
+        assert all(is_gone(int(text)) for _, text in on.lines if text != "deaf")
         (shell,) = on.pids
         assert is_gone(shell)
 
