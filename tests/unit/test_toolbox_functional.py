@@ -4,11 +4,12 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+import kombu.pools
 import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.pools import connections, producers
-from kombu.transport.memory import Transport
+from kombu.transport.memory import Channel, Transport
 
 from headway.errors import Unavailable
 from headway.toolbox import platform
@@ -277,7 +278,9 @@ def bound_queues() -> set[str]:
 
 def test_the_app_is_as_before_and_nothing_is_left_behind(results: str) -> None:
     app = an_app(result_backend=results)
+    kombu.pools.reset()  # nothing of what other tests have declared and sent
     Transport.global_state.clear()
+    Channel.queues.clear()
     pools = dict(connections), dict(producers)
     app.send_task("export.report")
     before = app.amqp.Connection, app.pool, app.amqp.producer_pool
