@@ -14,6 +14,7 @@ import pytest
 
 from headway.adapters.opening import open_store
 from headway.doors.web import connections, desk, streams
+from headway.doors.web.cursors import cursor_of
 from headway.errors import Unavailable
 from headway.jobs.events import RunEnded, encode
 from headway.jobs.states import RunState
@@ -264,6 +265,11 @@ def test_who_waits_for_a_lock_is_told(api: Api, client: httpx.Client) -> None:
         ("shop", first, True),
         ("shop", second, False),
     ]
+    page = client.get("/locks", params={"limit": 1}).json()
+    assert [one["run"] for one in page["locks"]] == [first]
+    rest = client.get("/locks", params={"cursor": page["next"]}).json()
+    assert ([one["run"] for one in rest["locks"]], rest["next"]) == ([second], None)
+    assert rest["locks"][0]["holds"] is False
     assert [one["run"] for one in client.get(f"/runs/{second}").json()["waits_for"]] == [first]
     assert client.get(f"/runs/{first}").json()["waits_for"] == []
 
@@ -288,7 +294,8 @@ def test_runs_are_told_page_by_page_each_once(api: Api, client: httpx.Client) ->
     assert sorted(told) == sorted(begun)
     over = client.get("/runs", params={"state": "succeeded"}).json()["runs"]
     assert [one["run"] for one in over] == [begun[0]]
-    assert client.get("/runs", params={"cursor": "x"}).status_code == 400
+    for wrong in ("x", cursor_of("a", 1), cursor_of(1), cursor_of(2**63, 0), cursor_of(1, 10**6)):
+        assert client.get("/runs", params={"cursor": wrong}).status_code == 400
 
 
 def test_jobs_and_their_output_are_told(api: Api, client: httpx.Client) -> None:

@@ -98,7 +98,7 @@ def test_a_release_is_asked_for_and_followed_to_its_end(client: httpx.Client) ->
     assert (told["state"], told["who"]) == ("succeeded", "ci")
     assert [one["hosts"] for one in told["record"]["executed"]] == [["web1.test"]]
     assert told["record"]["failed"] is False
-    assert client.get("/locks").json() == {"locks": []}
+    assert client.get("/locks").json() == {"locks": [], "next": None}
     for path in ("", "/jobs", "/jobs/1", "/events", "/output", "/plan"):
         answer = client.get(f"/runs/{run}{path}")
         assert answer.status_code == 200

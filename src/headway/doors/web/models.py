@@ -183,6 +183,9 @@ class Lock(Told):
     run: Annotated[str | None, Field(description="null: one that you may not see.")]
     ticket: int
     at: Moment
+
+
+class HeldLock(Lock):
     holds: Annotated[bool, Field(description="The smallest ticket of a tag has the lock.")]
 
 
@@ -191,7 +194,9 @@ class RunInFull(Run):
     changes: Annotated[
         list[Change], Field(description="When and by whom it was begun, taken up, ended.")
     ]
-    waits_for: Annotated[list[Lock], Field(description="Of a queued one: who is ahead of it.")]
+    waits_for: Annotated[
+        list[Lock], Field(description="Who is ahead of it for a lock, 20 at most.")
+    ]
     record: Annotated[
         dict[str, Any] | None,
         Field(description="A release's state as the original release engine told it."),
@@ -288,4 +293,5 @@ class Deployed(Told):
 
 
 class LockPage(Told):
-    locks: list[Lock]
+    locks: list[HeldLock]
+    next: Annotated[str | None, Field(description="The cursor of the next page.")]

@@ -1,6 +1,5 @@
 """Stored playbooks as the API tells and changes them, and the releases begun of them."""
 
-import base64
 import hashlib
 import json
 import re
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from headway.doors.cli.stored_playbooks import record_document, version_document
+from headway.doors.web.cursors import cursor_of, place_of
 from headway.doors.web.guard import Caller, hidden
 from headway.doors.web.problems import Problem
 from headway.errors import Conflict, Rejected
@@ -47,7 +47,7 @@ def visible_playbook(store: Store, caller: Caller, id: str) -> PlaybookRecord:
 def playbook_page(
     store: Store, caller: Caller, limit: int, cursor: str | None, group: str | None
 ) -> dict[str, Any]:
-    after = _place(cursor)
+    after = ("", "") if cursor is None else (*place_of(cursor, str, str),)
     found: list[PlaybookRecord] = []
     for one in _groups(caller, group):
         if one is not None and one < after[0]:
@@ -58,7 +58,7 @@ def playbook_page(
     told = found[:limit]
     return {
         "playbooks": [record_document(one) for one in told],
-        "next": _cursor(told[-1]) if len(found) > limit else None,
+        "next": cursor_of(told[-1].group, told[-1].name) if len(found) > limit else None,
     }
 
 
@@ -67,26 +67,6 @@ def _groups(caller: Caller, wanted: str | None) -> list[str | None]:
     if wanted is not None:
         return [wanted] if caller.may(Action.READ, wanted) else []
     return [None] if caller.groups is None else [*sorted(set(caller.groups))]
-
-
-def _cursor(last: PlaybookRecord) -> str:
-    text = json.dumps([last.group, last.name])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str | None) -> tuple[str, str]:
-    if cursor is None:
-        return "", ""
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        match json.loads(base64.b64decode(padded, b"-_", validate=True)):
-            case [str(group), str(name)]:
-                return group, name
-            case _:
-                pass
-    except (ValueError, RecursionError):
-        pass
-    raise Problem(400, "this is no cursor: send what the page before said as next")
 
 
 def playbook_document(store: Store, caller: Caller, id: str) -> dict[str, Any]:

@@ -325,13 +325,9 @@ async def deploy_playbook(
     return JSONResponse(told, 201, headers)
 
 
-async def list_locks(request: Request) -> dict[str, Any]:
-    """Who holds which lock, and who waits for it."""
-    return await desk_of(request).call(_locks, caller_of(request))
-
-
-def _locks(store: Store, caller: Caller) -> dict[str, Any]:
-    return {"locks": runs.lock_documents(store, caller, store.locks())}
+async def list_locks(request: Request, limit: Limit = 100, cursor: Cursor = None) -> dict[str, Any]:
+    """Who holds which lock, and who waits for it: by tag, first come first."""
+    return await desk_of(request).call(runs.lock_page, caller_of(request), limit, cursor)
 
 
 async def _typed(request: Request) -> Typed:
@@ -392,6 +388,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _PLAYBOOK + "/versions", list_versions, Action.READ, models.VersionPage),
     Route("GET", _PLAYBOOK + "/versions/{version}", show_version, Action.READ, models.VersionInFull),  # noqa: E501
     Route("POST", _PLAYBOOK + "/deployments", deploy_playbook, Action.DEPLOY, models.Deployed, 201, problems=(409,)),  # noqa: E501
-    Route("GET", "/locks", list_locks, Action.LOOK, models.LockPage),
+    Route("GET", "/locks", list_locks, Action.LOOK, models.LockPage, problems=(400,)),
 )
 # fmt: on

@@ -13,6 +13,7 @@ from headway.doors.cli.documents import (
     run_document,
 )
 from headway.doors.cli.words import iso
+from headway.doors.web.cursors import cursor_of, no_cursor, place_of
 from headway.doors.web.guard import Caller, hidden
 from headway.doors.web.problems import Problem
 from headway.errors import DefinitionError, HeadwayError, Rejected
@@ -28,9 +29,10 @@ from headway.releases.surroundings import surrounded
 from headway.runtime import ownership, stored_playbooks
 from headway.runtime.playbooks import surrounding
 
+AT_ONCE = 10_000  # that more runs than this began in one microsecond is not believed
+AHEAD = 20  # of those who are ahead of a run, so many are told
 OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _ID = re.compile(r"[0-9a-f]{1,64}")
-_CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,6})")
 # How a state that is shown may be stored: what has no living owner is stored as running.
 _STORED = {RunState.INTERRUPTED: (RunState.INTERRUPTED, RunState.RUNNING)}
 
@@ -72,7 +74,9 @@ def visible_run(store: Store, caller: Caller, id: str) -> RunRecord:
 
 def run_page(store: Store, caller: Caller, page: Page) -> dict[str, Any]:
     groups = _groups(caller, page.group)
-    began_us, passed = _place(page.cursor)
+    began_us, passed = (None, 0) if page.cursor is None else place_of(page.cursor, int, int)
+    if passed > AT_ONCE:
+        raise no_cursor()
     if groups is not None and not groups:
         return {"runs": [], "next": None}
     stored = tuple({one: None for state in page.states for one in _STORED.get(state, (state,))})
@@ -100,19 +104,10 @@ def _groups(caller: Caller, wanted: str | None) -> Sequence[str] | None:
     return [wanted] if caller.may(Action.READ, wanted) else []
 
 
-def _place(cursor: str | None) -> tuple[int | None, int]:
-    if cursor is None:
-        return None, 0
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise Problem(400, "this is no cursor: send what the page before said as next")
-    return int(match[1]), int(match[2])
-
-
 def _next_cursor(records: Sequence[RunRecord], began_us: int | None, passed: int) -> str:
     last = records[-1].began_us
     same = sum(one.began_us == last for one in records)
-    return f"{last}.{same + (passed if began_us == last else 0)}"
+    return cursor_of(last, same + (passed if began_us == last else 0))
 
 
 def _run(record: RunRecord, state: RunState) -> dict[str, Any]:
@@ -134,7 +129,7 @@ def seen(store: Store, record: RunRecord) -> Seen:
 def run_in_full(store: Store, caller: Caller, id: str) -> dict[str, Any]:
     found = seen(store, visible_run(store, caller, id))
     counts = found.progress.counts(living=found.living)
-    ahead = store.ahead_of(id)
+    ahead = store.ahead_of(id)[:AHEAD]
     return {
         **_run(found.record, found.state),
         "counts": {str(state): count for state, count in counts.items()},
@@ -173,23 +168,36 @@ def _record(store: Store, found: Seen) -> dict[str, Any] | None:
     return state_record(playbook, standing)
 
 
-def lock_documents(store: Store, caller: Caller, locks: Sequence[Lock]) -> list[dict[str, Any]]:
-    """Locks, by tag and ticket. Whose a run is that the caller may not see is not told."""
-    told = []
-    held: set[str] = set()
+def lock_page(store: Store, caller: Caller, limit: int, cursor: str | None) -> dict[str, Any]:
+    locks = sorted(store.locks(), key=lambda one: (one.tag, one.ticket))
+    held: dict[str, int] = {}
     for one in locks:
-        may_see = caller.groups is None or caller.may(Action.READ, store.find(one.run).launch.group)
-        told.append(
-            {
-                "tag": one.tag,
-                "run": one.run if may_see else None,
-                "ticket": one.ticket,
-                "at": iso(one.at_us),
-                "holds": one.tag not in held,
-            }
-        )
-        held.add(one.tag)
-    return told
+        held.setdefault(one.tag, one.ticket)
+    after = None if cursor is None else (*place_of(cursor, str, int),)
+    left = [one for one in locks if after is None or (one.tag, one.ticket) > after]
+    page = left[:limit]
+    told = lock_documents(store, caller, page)
+    for one, document in zip(page, told, strict=True):
+        document["holds"] = held[one.tag] == one.ticket
+    more = len(left) > limit
+    return {"locks": told, "next": cursor_of(page[-1].tag, page[-1].ticket) if more else None}
+
+
+def lock_documents(store: Store, caller: Caller, locks: Sequence[Lock]) -> list[dict[str, Any]]:
+    """Whose a run is that the caller may not see is not told."""
+
+    def may_see(run: str) -> bool:
+        return caller.groups is None or caller.may(Action.READ, store.find(run).launch.group)
+
+    return [
+        {
+            "tag": one.tag,
+            "run": one.run if may_see(one.run) else None,
+            "ticket": one.ticket,
+            "at": iso(one.at_us),
+        }
+        for one in locks
+    ]
 
 
 def job_page(
