@@ -16,8 +16,8 @@ from headway.tracking.task import JSON, MESSAGE, RECEIVER, Task, merged
 StoreResult = Callable[[str, str, int | None, bytes | str | None, str | None], None]
 
 SENT = Task(
-    "t1", 0, 0, MESSAGE, "export.pdf", "export", "t0", "t0", "g1", "[1]", '{"a": 2}', JSON,
-    5, 6, "gen1@here", '{"x": 1}', 81, 100, 101,
+    "t1", 0, 0, MESSAGE, "export.pdf", "export", "t0", "g1", "[1]", '{"a": 2}', JSON,
+    5, 6, "gen1@here", '{"x": 1}', 81, "t0", 100, 101,
 )  # fmt: skip
 RECEIVED = Task(
     "t1", told_by=RECEIVER, name="export.pdf", received_us=200, worker_us=200, worker="w1"

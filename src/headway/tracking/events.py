@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from headway.errors import WireError
 from headway.tracking.heard import Heard
-from headway.tracking.messages import DEPTH_SAID, id_in, moment, short, whole
+from headway.tracking.messages import DEPTH_SAID, id_in, moment, parent_in, short, whole
 from headway.tracking.states import FINALITY, TaskState
 from headway.tracking.task import RECEIVER, REPR, SENDER, Task
 
@@ -102,7 +102,7 @@ def _described(event: Mapping[str, Any], told_by: int) -> Task:
         retries=whole(event.get("retries")),
         told_by=told_by,
         name=short(event.get("name")),
-        parent=short(event.get("parent_id")),
+        parent=parent_in(event.get("parent_id"), event.get("uuid")),
         root=short(event.get("root_id")),
         args=args,
         kwargs=kwargs,

@@ -17,7 +17,6 @@ class Heard(NamedTuple):
     body: bytes
     at_us: int  # when the monitor heard it
     sent_us: int | None = None  # as the message says, or the broker
-    encoding: str = "utf-8"
     flaw: str | None = None  # why headers or body are not as they were sent
     size: int = 0  # of the body, where that was not delivered
 

@@ -62,7 +62,6 @@ def _second(heard: Heard) -> Task:
         MESSAGE,
         short(headers["task"]),
         short(heard.key),
-        short(headers.get("parent_id")),
         short(headers.get("root_id")),
         short(headers.get("group")),
         args,
@@ -73,6 +72,7 @@ def _second(heard: Heard) -> Task:
         short(headers.get("origin")),
         _extra({name: headers[name] for name in sorted(unknown)}) if unknown else None,
         heard.size or len(heard.body),
+        parent_in(headers.get("parent_id"), headers["id"]),
         heard.sent_us if heard.sent_us is not None else _stamped(headers),
         heard.at_us,
     )
@@ -221,6 +221,10 @@ def short(value: Any) -> str | None:
 
 def cut(text: str | None) -> str | None:
     return text if text is None else text[:ARGUMENTS_CHARACTERS]
+
+
+def parent_in(value: Any, id: Any) -> str | None:
+    return None if value == id else short(value)
 
 
 def whole(value: Any) -> int:

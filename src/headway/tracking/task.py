@@ -8,6 +8,7 @@ hear everything again, two may work side by side, and a result may come before i
     what was sent   all of it from one message: of the last attempt (retries, then how often the
                     task was replaced), and there from who knows best: the task message, the event
                     of its sender, the event of the worker that received it
+    parent          any there is: of several the last in the order of their characters
     sent, heard     the earliest
     received, started, retried, revoked, and by whom    the latest
     outcome         the weightiest (states.FINALITY), of these the latest
@@ -31,7 +32,6 @@ class Task(NamedTuple):
     told_by: int = NOBODY
     name: str | None = None
     queue: str | None = None  # the routing key
-    parent: str | None = None
     root: str | None = None
     group: str | None = None
     args: str | None = None
@@ -42,6 +42,9 @@ class Task(NamedTuple):
     origin: str | None = None
     extra: str | None = None  # JSON: headers that are not Celery's own
     body_bytes: int | None = None
+    # Who sent it, if a task did. An attempt after the first is sent by the task itself, so that
+    # this cannot be of the last message.
+    parent: str | None = None
     # When
     sent_us: int | None = None
     heard_us: int | None = None  # by the monitor
@@ -85,7 +88,8 @@ JSON, REPR = "json", "repr"
 
 _PROGRESS = (TaskState.SENT, TaskState.RECEIVED, TaskState.STARTED, TaskState.RETRYING)
 _PLACES = {name: place for place, name in enumerate(Task._fields)}
-_SENT = slice(_PLACES["retries"], _PLACES["sent_us"])
+_SENT = slice(_PLACES["retries"], _PLACES["parent"])
+_PARENT = slice(_PLACES["parent"], _PLACES["sent_us"])
 _EARLIEST = slice(_PLACES["sent_us"], _PLACES["received_us"])
 _LATEST = slice(_PLACES["received_us"], _PLACES["worker_us"])
 _WORKER = slice(_PLACES["worker_us"], _PLACES["finality"])
@@ -102,6 +106,7 @@ def merged(one: Task, other: Task) -> Task:
         (
             one.id,
             *_larger(mine[_SENT], its[_SENT]),
+            *_larger(mine[_PARENT], its[_PARENT]),
             *map(_earliest, mine[_EARLIEST], its[_EARLIEST]),
             *map(_latest, mine[_LATEST], its[_LATEST]),
             *_larger(mine[_WORKER], its[_WORKER]),

@@ -8,7 +8,6 @@ CREATE TABLE tasks (
     told_by smallint NOT NULL,       -- 3 the message, 2 its sender's event, 1 its receiver's
     name text COLLATE "C",
     queue text,
-    parent text,
     root text COLLATE "C",
     group_id text,
     args text,
@@ -19,6 +18,7 @@ CREATE TABLE tasks (
     origin text,
     extra text,                      -- JSON: headers that are not Celery's own
     body_bytes bigint,
+    parent text,                     -- the task that sent it
     -- When
     sent_us bigint,
     heard_us bigint,                 -- by the monitor

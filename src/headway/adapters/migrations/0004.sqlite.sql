@@ -8,7 +8,6 @@ CREATE TABLE tasks (
     told_by INTEGER NOT NULL,        -- 3 the message, 2 its sender's event, 1 its receiver's
     name TEXT,
     queue TEXT,
-    parent TEXT,
     root TEXT,
     group_id TEXT,
     args TEXT,
@@ -19,6 +18,7 @@ CREATE TABLE tasks (
     origin TEXT,
     extra TEXT,                      -- JSON: headers that are not Celery's own
     body_bytes INTEGER,
+    parent TEXT,                     -- the task that sent it
     -- When
     sent_us INTEGER,
     heard_us INTEGER,                -- by the monitor
