@@ -20,7 +20,7 @@ CHANGE_TASKS = Batch(
 )
 
 # Two writers at once would each miss what the other one is about to write: they take turns.
-RECORDING = 3
+RECORDING = 3  # beside the store's own, 1 and 2
 KNOWN: Mapping[str, str] = {
     "sqlite": f"SELECT {_COLUMNS} FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))",
     "postgres": (

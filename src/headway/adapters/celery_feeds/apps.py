@@ -22,6 +22,8 @@ _AMQP = ("amqp", "amqps")
 def feed_of_broker(url: str, system: System, now_us: Callable[[], int]) -> Feed:
     """Raises: DefinitionError for no URL of a broker, Refused, Unavailable without Celery."""
     scheme = urlsplit(url).scheme.removeprefix("py")
+    if not scheme:
+        raise DefinitionError("a broker's URL begins with amqp://, redis://, sqs:// or the like")
     if scheme in _AMQP:
         return _rabbit_feed([_parsed(one) for one in url.split(";")], system, now_us)
     from headway.adapters.celery_feeds.kombu import KombuFeed
@@ -100,12 +102,12 @@ def _celery() -> Any:
 
 def _require_transport(app: Any) -> Any:
     """The app's connection, not yet open. Raises: DefinitionError, Unavailable."""
-    connection = app.connection_for_read()
     try:
+        connection = app.connection_for_read()
         connection.transport  # noqa: B018 - imports the client of that broker
     except ImportError as error:
         raise Unavailable(
-            f"the client of {connection.as_uri()} is missing ({error}): type pip install"
+            f"the client of the broker is missing ({error}): type pip install"
             " 'celery[redis]' for Redis, 'headway[sqs]' for SQS"
         ) from error
     except KeyError as error:
