@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
     "headway.testing.playbooks",
     "headway.testing.tokens",
     "headway.testing.buses",
+    "headway.testing.tasks",
 )
 
 pytest_plugins = [

@@ -68,13 +68,12 @@ class WorkerProcess:
     def err(self) -> str:
         return "\n".join(self._lines["err"])
 
-    def wait_for(self, words: str) -> str:
-        """The first line that has these words, on either stream."""
+    def wait_for(self, words: str, times: int = 1) -> str:
+        """The first line that has these words, on either stream, when there are so many."""
 
         def found() -> str | None:
-            return next(
-                (line for lines in self._lines.values() for line in lines if words in line), None
-            )
+            having = [line for lines in self._lines.values() for line in lines if words in line]
+            return having[0] if len(having) >= times else None
 
         with self._changed:
             self._changed.wait_for(lambda: found() or self._ended == 2, DEADLINE_S)

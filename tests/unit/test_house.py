@@ -53,6 +53,9 @@ def test_every_import_points_the_way_the_house_allows() -> None:
         ("wire", "import threading"),
         ("wire", "from headway import jobs"),
         ("releases", "from headway import ports"),
+        ("releases", "from headway import tracking"),
+        ("tracking", "import socket"),
+        ("tracking", "import pickle"),
     ],
 )
 def test_an_import_against_the_rules_is_found(room: str, statement: str, tmp_path: Path) -> None:

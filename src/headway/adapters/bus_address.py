@@ -188,6 +188,11 @@ def _address(
         keyfile=_path(options, "keyfile"),
         server_name=options.get("server_name_indication") or None,
     )
+    return refuse_guest(address)
+
+
+def refuse_guest(address: RabbitAddress) -> RabbitAddress:
+    """Beyond loopback, the user everybody knows and one without password are Refused."""
     if not address.is_loopback and (address.user, address.password) == ("guest", "guest"):
         raise Refused(
             f"{address} would be used as guest, whose password everybody knows:"

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from headway.adapters.database import Database, require_version
+from headway.adapters.exclusive_use import ExclusiveUse
 from headway.adapters.sql_store import SqlStore
+from headway.adapters.sql_tasks import SqlTasks
 from headway.errors import Rejected
 
 _FORMS = "a path, sqlite:///path or postgresql://user@host/database"
@@ -22,24 +25,38 @@ def open_store(
 
     Raises: Rejected for a name that is none and for another schema; Unavailable.
     """
-    from headway.adapters.database import Database
-
-    database: Database
-    url = str(url_or_path) if isinstance(url_or_path, str) else ""
-    if url.startswith(("postgresql://", "postgres://")):
-        from headway.adapters.postgres import PostgresDatabase
-
-        database = PostgresDatabase(url)
-    else:
-        from headway.adapters.sqlite import SqliteDatabase
-
-        path = path_of(url) if isinstance(url_or_path, str) else url_or_path
-        database = SqliteDatabase(path, durable=durable)
+    database = _open_database(url_or_path, durable)
     try:
         return SqlStore(database, check_version=check_version)
     except BaseException:
         database.close()
         raise
+
+
+def open_tasks(url_or_path: str | Path, *, durable: str = "process") -> SqlTasks:
+    """What is kept of Celery tasks in the store of that name.
+
+    Raises: as ``open_store``.
+    """
+    database = _open_database(url_or_path, durable)
+    try:
+        require_version(database)
+        return SqlTasks(database, ExclusiveUse())
+    except BaseException:
+        database.close()
+        raise
+
+
+def _open_database(url_or_path: str | Path, durable: str) -> Database:
+    url = str(url_or_path) if isinstance(url_or_path, str) else ""
+    if url.startswith(("postgresql://", "postgres://")):
+        from headway.adapters.postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    from headway.adapters.sqlite import SqliteDatabase
+
+    path = path_of(url) if isinstance(url_or_path, str) else url_or_path
+    return SqliteDatabase(path, durable=durable)
 
 
 def path_of(url: str) -> Path:

@@ -10,6 +10,7 @@ from headway.adapters.database import Database, require_version
 from headway.adapters.exclusive_use import ExclusiveUse
 from headway.adapters.sql_leases import SqlLeases, stored_owner
 from headway.adapters.sql_playbooks import SqlPlaybooks
+from headway.adapters.sql_tasks import SqlTasks
 from headway.adapters.sql_tokens import SqlTokens
 from headway.errors import Conflict, Lost, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
@@ -39,6 +40,11 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
         self._numbers: dict[str, int] = {}  # id to the number that stands for it in the tables
         if check_version:
             require_version(database)
+
+    @property
+    def tasks(self) -> SqlTasks:
+        """The Celery tasks in the same database, by the same connection."""
+        return SqlTasks(self._database, self._use)
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         stored = _stored_launch(launch, plan, jobs, at_us)

@@ -114,7 +114,7 @@ class SqliteDatabase:
         """Every transaction is: it begins with the only lock there is."""
 
     def version(self) -> tuple[int, int]:
-        tables = {name for (name,) in self.query("SELECT name FROM sqlite_master")}
+        tables = {name for (name, of) in self._tables() if not of.startswith("celery_")}
         if not tables:
             return 0, 0
         if not tables >= {"meta", "runs"}:
@@ -150,6 +150,10 @@ class SqliteDatabase:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _tables(self) -> list[tuple[Any, ...]]:
+        """Tables, and what belongs to them; a Celery worker may have been here first."""
+        return self.query("SELECT name, tbl_name FROM sqlite_master")
 
     def _free_pages(self) -> int:
         ((pages,),) = self.query("PRAGMA freelist_count")

@@ -148,6 +148,7 @@ class _Assembler(ContentFrameAssembler):
                 header.properties,
                 f"it has {header.body_size} bytes, more than the limit of {self._most_bytes}",
             )
+            vars(header.properties)["size"] = header.body_size
             self._seen_so_far += len(body_frame.fragment)
             if self._seen_so_far < header.body_size:
                 return None
@@ -168,6 +169,12 @@ def flaw_of(properties: spec.BasicProperties) -> str | None:
     """Why the message cannot be used as it came."""
     flaw: str | None = vars(properties).get("flaw")
     return flaw
+
+
+def size_of(properties: spec.BasicProperties) -> int:
+    """Of a body that was too large to be delivered; else 0."""
+    size: int = vars(properties).get("size", 0)
+    return size
 
 
 def parameters(address: RabbitAddress, name: str, answer_s: float) -> pika.ConnectionParameters:

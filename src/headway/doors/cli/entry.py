@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "workers": ("workers", "List the workers that are there."),
     "core": ("core", "Accept deployments and drive them."),
     "up": ("up", "Core, API, workers and bus in one process."),
+    "monitor": ("monitor", "Record every Celery task."),
+    "tasks": ("tasks", "List Celery tasks, or show one with its family."),
     "playbook": ("playbooks", "Check playbooks, and store them."),
     "api": ("api", "Serve the API."),
     "token": ("tokens", "Look after tokens for the API."),

@@ -28,16 +28,28 @@ def opened(
     ``make``: make it if it is not there yet. ``holds``: what is looked for in it.
     Raises: Unavailable; Rejected when there is none yet; Mistyped for another kind of URL.
     """
-    settings = settled(arguments, os.environ, Path.cwd())
-    if not make:
+    if make:
+        settings = made(arguments)
+    else:
+        settings = settled(arguments, os.environ, Path.cwd())
         require_there(settings, holds)
-    elif not settings.db_from:
-        make_home(Path(settings.db).parent)
     store = open_store(settings)
     try:
         yield store
     finally:
         store.close()
+
+
+def made(arguments: Mapping[str, Any]) -> Settings:
+    """Which store is chosen; the directory of the default one is there.
+
+    Raises: Mistyped for another kind of URL.
+    """
+    settings = settled(arguments, os.environ, Path.cwd())
+    file_of(settings)
+    if not settings.db_from:
+        make_home(Path(settings.db).parent)
+    return settings
 
 
 def make_home(directory: Path) -> None:
