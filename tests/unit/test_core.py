@@ -48,7 +48,7 @@ class Place:
     def __init__(self, stack: ExitStack) -> None:
         self.store = KeptStore()
         self.broker = MemoryBroker("core")
-        self._stack = stack
+        self.stack = stack
 
     def bus(self) -> MemoryBus:
         return MemoryBus(self.broker)
@@ -56,15 +56,15 @@ class Place:
     def open_bus(self) -> MemoryBus:
         bus = self.bus()
         bus.open()
-        self._stack.callback(bus.close)
+        self.stack.callback(bus.close)
         return bus
 
     def serve(self, worker_class: type[Worker]) -> Worker:
-        return self._stack.enter_context(served(worker_class, self.open_bus()))
+        return self.stack.enter_context(served(worker_class, self.open_bus()))
 
     def core(self) -> "RunningCore":
         core = RunningCore(self)
-        self._stack.callback(core.stop)
+        self.stack.callback(core.stop)
         return core
 
     def playbook(self, text: str = TWO_HOSTS) -> str:
@@ -195,6 +195,22 @@ def test_a_deployment_that_failed_can_be_tried_again(place: Place) -> None:
     place.serve(type("OtherWorker", (NoopWorker,), {}))
     place.store.ask(run, "retry", {}, "anna", clocks.now_us())
     until(lambda: place.state(run) is RunState.SUCCEEDED)
+
+
+def test_a_step_in_doubt_is_settled_and_its_deployment_goes_on(place: Place) -> None:
+    worker = held()
+    bus = place.open_bus()
+    place.stack.enter_context(served(worker, bus))
+    run = place.deploy(place.playbook())
+    place.core()
+    assert worker.begun.acquire(timeout=SOON_S)
+    bus.close()  # as if its process had died
+    assert place.ended(run) is RunState.IN_DOUBT
+    worker.go.set()
+    place.serve(NoopWorker)
+    place.store.ask(run, "settle", {"key": 0, "how": "done"}, "anna", clocks.now_us())
+    until(lambda: place.state(run) is RunState.SUCCEEDED)
+    assert len(worker.steps) == 1
 
 
 class Asker:

@@ -169,7 +169,7 @@ class Dispatcher:
         self._claims = Claims()
         self._holders = Holders(lost_after_s)
         self._granted: dict[str, str] = {}  # attempt to worker, of those that are under way
-        self._was_away = bool(durable)  # until now: whom the one before granted may be away, too
+        self._was_away = False
         self._wanted = threading.Event()  # somebody holds an attempt
         self._closed = threading.Event()
         self._looking: threading.Thread | None = None
@@ -289,6 +289,7 @@ class Dispatcher:
             with self._lock:
                 self._granted[attempt] = worker
                 self._holders.claimed(worker, address)
+                self._was_away = True  # until now: its connection may have been lost meanwhile
             self._wanted.set()
 
     def _taken_note_of(

@@ -207,6 +207,8 @@ class Runner:
         ``is_heard_out``: whether nothing is to be said any more of what has ended.
         Raises: as ``run``.
         """
+        if self._answered:
+            self._apply()  # first: it may be over but for what was asked of it
         if not self._drive_on(patient=False):
             return None
         self._has_heard(0.0)
