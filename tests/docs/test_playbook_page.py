@@ -7,7 +7,7 @@ import pytest
 from headway.jobs.compiling import ON_LOST
 from headway.releases.inputs import TYPES
 from headway.releases.reading import INPUT_KEYS, PLAYBOOK_KEYS, SEQUENCE_KEYS
-from headway.releases.step_reading import JOB_KEYS, STEP_KEYS
+from headway.releases.step_reading import GATE_KEYS, JOB_KEYS, STEP_KEYS
 from tests.docs.console import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/reference/playbook.md").read_text("utf-8")
@@ -26,6 +26,7 @@ def rows_of(heading: str) -> dict[str, str]:
         ("A sequence", SEQUENCE_KEYS),
         ("A step", STEP_KEYS),
         ("`job`", JOB_KEYS),
+        ("A gate", GATE_KEYS),
         ("An input", INPUT_KEYS),
     ],
 )

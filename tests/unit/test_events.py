@@ -12,6 +12,8 @@ from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
     Event,
+    GateAnswered,
+    GateReached,
     NoticeIntended,
     PhaseNoticeIntended,
     ProcessStarted,
@@ -89,6 +91,10 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     CleanupEnded: st.builds(CleanupEnded, MOMENT, KEY, NUMBER, FAILURE),
     Settled: st.builds(
         Settled, MOMENT, KEY, st.sampled_from(["done", "again", "failed"]), TEXT, TEXT
+    ),
+    GateReached: st.builds(GateReached, MOMENT, KEY, NUMBER, TEXT),
+    GateAnswered: st.builds(
+        GateAnswered, MOMENT, KEY, NUMBER, st.sampled_from(["approve", "reject"]), TEXT, TEXT
     ),
     RunCancelled: st.builds(RunCancelled, MOMENT, TEXT, TEXT),
     RequestAnswered: st.builds(RequestAnswered, MOMENT, st.integers(0, 999), TEXT),

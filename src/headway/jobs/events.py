@@ -152,6 +152,26 @@ class Settled(NamedTuple):
     why: str = ""
 
 
+class GateReached(NamedTuple):
+    """A try came to a gate: it waits until somebody answers. Written once for each try."""
+
+    at_us: int
+    key: int
+    number: int
+    message: str = ""  # what the playbook says to whoever is to answer
+
+
+class GateAnswered(NamedTuple):
+    """A person answered at a gate; the end of its try follows from it."""
+
+    at_us: int
+    key: int
+    number: int
+    decision: str  # "approve" or "reject"
+    who: str = ""
+    why: str = ""
+
+
 class RunCancelled(NamedTuple):
     """The run was asked to stop: nothing new starts."""
 
@@ -222,6 +242,8 @@ Event = (
     | CleanupIntended
     | CleanupEnded
     | Settled
+    | GateReached
+    | GateAnswered
     | RunCancelled
     | RequestAnswered
     | RunEnded
@@ -256,6 +278,8 @@ _KINDS: dict[str, type[Any]] = {
     "cleanup-intended": CleanupIntended,
     "cleanup-ended": CleanupEnded,
     "settled": Settled,
+    "gate-reached": GateReached,
+    "gate-answered": GateAnswered,
     "run-cancelled": RunCancelled,
     "request-answered": RequestAnswered,
     "run-ended": RunEnded,

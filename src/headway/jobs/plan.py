@@ -15,6 +15,7 @@ from headway.jobs.job import NodeSpec, Rules
 
 FORMAT = 1
 STEPS = ("step", "check", "action")  # what the ref of a step begins with, in place of a module
+GATE = "gate"  # and that of a gate, at which a person is asked
 SHOWN = 20  # differences, in one message
 
 
@@ -99,6 +100,20 @@ class Plan:
         definition = self._definitions[key]
         ref = definition if isinstance(definition, str) else ref_of(definition)
         return ref.partition(":")[0] in STEPS
+
+    def is_gate(self, key: int) -> bool:
+        """Whether nobody does anything for it but a person, who answers."""
+        definition = self._definitions[key]
+        return isinstance(definition, str) and definition.startswith(f"{GATE}:")
+
+    @property
+    def gates(self) -> frozenset[int]:
+        """The keys of its gates."""
+        mark = f"{GATE}:"
+        definitions = enumerate(self._definitions)
+        return frozenset(
+            key for key, one in definitions if isinstance(one, str) and one.startswith(mark)
+        )
 
     @property
     def lasts(self) -> list[int]:

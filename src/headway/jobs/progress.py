@@ -12,6 +12,8 @@ from headway.jobs.events import (
     CleanupEnded,
     CleanupIntended,
     Event,
+    GateAnswered,
+    GateReached,
     JobStood,
     Live,
     NoticeIntended,
@@ -31,6 +33,7 @@ from headway.jobs.events import (
     TryEnded,
     TryStarted,
 )
+from headway.jobs.gates import Gates
 from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.standing import HOPELESS, LOST, SUCCEEDED, Standing, states_shown
@@ -86,11 +89,13 @@ class Progress:
         self.last_line: dict[int, str] = {}  # of output, live only
         self.repairs = 0  # Runs entered
         self.cleaned = 0  # Cleanups ended
+        self._gates = Gates()
         self._standing = Standing(plan)
         for event in events:
             self.apply(event)
 
     def apply(self, event: Event | Live) -> None:
+        self._gates.apply(event)
         match event:
             case RunBegan() | RunResumed() | RunRetried() | RunCancelled() | RunEnded():
                 self._changed(event)
@@ -107,14 +112,18 @@ class Progress:
                 self.settled[event.key] = event
             case OutputWritten(_, key, _, _, text):
                 self.last_line[key] = text
-            case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended():
+            case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended() | GateReached():
                 self._went_on(event)
             case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
             case NoticeIntended() | PhaseNoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
+            case GateAnswered():
+                pass  # kept with the gates; the end of the try follows
 
-    def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:
+    def _went_on(
+        self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended | GateReached
+    ) -> None:
         key, number, at_us = event.key, event.number, event.at_us
         match event:
             case TryStarted():
@@ -133,6 +142,9 @@ class Progress:
                 if event.phase is Phase.RUN and key in self.going:
                     going = self.going[key]
                     self.going[key] = going._replace(phase=Phase.RECHECK, since_us=at_us)
+            case GateReached():
+                began_us = self._began_us(key, number) or at_us
+                self.going[key] = Going(number, Phase.RUN, began_us, at_us)
             case CleanupIntended():
                 self.going[key] = Going(number, Phase.CLEANUP, at_us, at_us)
 
@@ -229,7 +241,8 @@ class Progress:
             shown = [JobState.CANCELLED if s is JobState.PENDING else s for s in shown]
         if living:
             for key, going in self.going.items():
-                if going.phase is not Phase.CLEANUP:
+                left = self.plan.is_gate(key) and self.awaited(key) is None
+                if going.phase is not Phase.CLEANUP and not left:
                     shown[key] = JobState.RUNNING
         return shown
 
@@ -332,6 +345,21 @@ class Progress:
         """The jobs, near or far, that are blocked because of it."""
         states = self.states()
         return sorted(other for other in self.plan.above(key) if states[other] is JobState.BLOCKED)
+
+    def awaited(self, key: int) -> GateReached | None:
+        """Since when, and for what, a person is waited for there; None where nobody is."""
+        if self._standing.cancelled or self._standing.stopped:
+            return None  # nothing starts any more, whatever the answer
+        return self._gates.waiting.get(key)
+
+    @property
+    def awaits(self) -> list[int]:
+        """The gates that wait for an answer."""
+        return sorted(key for key in self._gates.waiting if self.awaited(key) is not None)
+
+    def answer(self, key: int) -> GateAnswered | None:
+        """What a person last answered at a gate."""
+        return self._gates.answered.get(key)
 
     def in_doubt(self) -> list[int]:
         states = self._standing.states

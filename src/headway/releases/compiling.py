@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from headway.errors import DefinitionError
 from headway.jobs.compiling import compile_jobs
 from headway.jobs.job import Job, Rules
-from headway.jobs.plan import Closing, Plan, Policy
+from headway.jobs.plan import GATE, Closing, Plan, Policy
 from headway.releases.playbook import HostSequence, Playbook, Step
 from headway.releases.steps import Call, StepNode
 from headway.releases.surroundings import (
@@ -150,6 +150,8 @@ class _Compiler:
         if step.python:
             return self._python(step, host, before)
         rules = self._rules_of(step)
+        if step.command == GATE:
+            return self._gate(step, host, before)
         check = step.rules.check
         if check is not None:
             rules = rules._replace(has_check=True)
@@ -186,6 +188,14 @@ class _Compiler:
             None if check is None else _call(check),
         )
         return self._add(name, node, rules, needs)
+
+    def _gate(self, step: Step, host: str, before: tuple[int, ...]) -> int:
+        # Nothing is lost with a process that waited there: whoever takes the run up waits on.
+        rules = self._rules_of(step)._replace(on_lost="rerun")
+        name = self._name(f"{step.name}@{host}")
+        group = self._playbook.group
+        node = StepNode(name, host, group, self._shared(rules), _call(step), part=GATE)
+        return self._add(name, node, rules, before)
 
     def _python(self, step: Step, host: str, before: tuple[int, ...]) -> int:
         compiled = compile_jobs(self._job_called(step.python), self._policy)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from headway.jobs.plan import GATE
 from headway.releases.inputs import Input
 
 PYTHON = "python"  # the key, and the command, of a step that names a Python job
+GATE_STEP = f"{GATE}:Approve"  # at which a person is asked; it is sent to nobody
 NAME_CHARACTERS = 200  # of a playbook's name, and of its group's
 
 

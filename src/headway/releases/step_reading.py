@@ -5,15 +5,17 @@ from typing import Any
 
 from headway.errors import WireError
 from headway.jobs.compiling import ON_LOST
+from headway.jobs.plan import GATE
 from headway.releases.document import UNREAD, clipped
 from headway.releases.fields import Field, nearest
-from headway.releases.playbook import PYTHON, Step, StepRules
+from headway.releases.playbook import GATE_STEP, PYTHON, Step, StepRules
 from headway.wire.messages import PHASES
 from headway.wire.names import StepName, parse_step
 
 # The keys that a step keeps from its parameters, and those of ``job``.
 STEP_KEYS = ("notify", "dynamic", "job")
 JOB_KEYS = ("check", "cleanup", "tries", "retry_delay", "timeout", "on_lost")
+GATE_KEYS = ("message", "notify", "job")  # all that a gate may have
 _PARTS = ("check", "cleanup")  # steps that are part of another
 
 # A message's own: what a playbook says under them would be overwritten.
@@ -33,7 +35,10 @@ def step_of(field: Field, *, part: str = "") -> Step:
     """``part``: check or cleanup, for a step that is part of another."""
     value = field.located.value
     if isinstance(value, str):
-        return Step(*_name(field, value))
+        name = _name(field, value)
+        if name.command == GATE:
+            _require_gate(field, name, part)
+        return Step(*name)
     if not isinstance(value, dict):
         field.mistyped("a step", _STEP)
         return Step(*_NOTHING)
@@ -50,6 +55,9 @@ def step_of(field: Field, *, part: str = "") -> Step:
     at = field.located.keys.get(key, inside.located.at)
     named = inside._replace(located=inside.located._replace(at=at))
     name = _name(named, key, inside.located.value)
+    if name.command == GATE:
+        _require_gate(named, name, part)
+        return _gate(inside, name)
     return with_parameters(inside, name, part)
 
 
@@ -72,6 +80,31 @@ def with_parameters(field: Field, name: StepName, part: str = "") -> Step:
         dynamic=_dynamic(found.pop("dynamic")) if "dynamic" in found else (),
         rules=rules,
         parameters={key: member.located.plain() for key, member in found.items()},
+    )
+
+
+def _require_gate(field: Field, name: StepName, part: str) -> None:
+    if part:
+        field.wrong(f"is a gate, which is no {part}", "Make it a step of its own")
+    elif f"{name.command}:{name.subcommand}" != GATE_STEP:
+        what = f"is no gate, and no worker can serve the command {GATE}"
+        field.wrong(what, f"Write {GATE_STEP}, or give the command another name")
+
+
+def _gate(field: Field, name: StepName) -> Step:
+    if field.located.value is None:
+        return Step(*name)
+    found = field.known(GATE_KEYS, "a gate", "Write an object with a message, or nothing")
+    timeout_s = None
+    if "job" in found:
+        rules = found["job"].known(("timeout",), "the job of a gate", "Write {timeout: 3600}")
+        timeout_s = rules["timeout"].seconds(zero=False) if "timeout" in rules else None
+    return Step(
+        name.command,
+        name.subcommand,
+        notify=_notify(found["notify"]) if "notify" in found else {},
+        rules=StepRules(timeout_s=timeout_s),
+        parameters={"message": found["message"].text()} if "message" in found else {},
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from headway.errors import DefinitionError, WireError
 from headway.jobs.job import DummyJob, NodeSpec, Rules
+from headway.jobs.plan import GATE
 from headway.wire.messages import Response, StepMessage
 from headway.wire.names import parse_step
 
@@ -67,7 +68,7 @@ class StepNode(NamedTuple):
     check: Call | None = None
     cleanup: Call | None = None  # of a step that a job needs; a playbook's are nodes of their own
     needs: tuple[Any, ...] = ()
-    part: str = "step"  # or "check", "action": of a release, before and after its steps
+    part: str = "step"  # or "gate"; or "check", "action": of a release, before and after its steps
 
     def plan_node(self) -> NodeSpec:
         return NodeSpec(self.name, self.ref, self.needs, self.rules)
@@ -79,7 +80,14 @@ class StepNode(NamedTuple):
     @property
     def calls(self) -> Iterable[Call]:
         """All that it may send."""
+        if self.is_gate:
+            return []
         return [call for call in (self.check, self.run, self.cleanup) if call is not None]
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether a person is asked, and no worker."""
+        return self.part == GATE
 
     def __hash__(self) -> int:
         return hash((self.name, self.host, self.run.name))
@@ -186,4 +194,6 @@ def _call(text: str | None, parameters: Mapping[str, Any]) -> Call | None:
         name = parse_step(text)
     except WireError as error:
         raise DefinitionError(str(error)) from error
+    if name.command == GATE:
+        raise DefinitionError(f"Step({text!r}): a gate is a step of a playbook, no job needs one")
     return Call(name.command, name.subcommand, parameters)

@@ -9,6 +9,7 @@ from typing import Any
 
 from headway.errors import WireError
 from headway.jobs.job import ALWAYS, WHEN
+from headway.jobs.plan import GATE
 from headway.releases.document import (
     WHOLE,
     Document,
@@ -184,6 +185,9 @@ def _step(found: dict[str, Field], part: str = "") -> Step:
     command, subcommand = (
         _word(found[key]) if key in found else "" for key in ("command", "subcommand")
     )
+    if command == GATE:
+        what = "is kept for gates, and a gate is a step of a playbook"
+        found["command"].wrong(what, "Write it there, or give the command another name")
     parameters = found.get("parameters")
     if parameters is None:
         return Step(command, subcommand)

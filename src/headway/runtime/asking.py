@@ -6,14 +6,16 @@ from typing import Any
 
 from headway.errors import Rejected, Unavailable
 from headway.jobs.events import RunCancelled, RunEnded, Settled, decode
+from headway.jobs.gates import Gates
 from headway.jobs.plan import Plan
 from headway.jobs.progress import Progress
 from headway.jobs.states import RunState
-from headway.ports.store import RunRecord, Store, short_id
+from headway.ports.store import Request, RunRecord, Store, short_id
 from headway.runtime import clocks, ownership
 from headway.runtime.journal import Journal
 from headway.runtime.launching import who
 from headway.runtime.recovery import Stood
+from headway.runtime.requests import decide
 
 ANSWER_S = 5.0  # how long an owner is waited for; it looks four times a second
 _LOOK_S = 0.05
@@ -45,6 +47,20 @@ def asked(
         f"{record.owner} has not answered for {patience_s:g} s. The request stays with run {short}:"
         " its owner answers when it looks, or else whoever resumes it"
     )
+
+
+def left_at_gate(store: Store, record: RunRecord, args: Mapping[str, Any]) -> str:
+    """Leave an answer at a gate for whoever takes the run up; what they will say to it, if nobody
+    is first. Raises: Rejected when no such gate waits."""
+    plan = Plan.from_json(store.plan(record.id))
+    gates = Gates(decode(entry.row) for entry in store.journal(record.id))
+    now_us = clocks.now_us()
+    request = Request(0, record.id, "approve", args, who(), now_us)
+    answer, event = decide(request, plan, lambda key: False, now_us, gates.waiting)
+    if event is None:
+        raise Rejected(answer)
+    store.ask(record.id, "approve", args, who(), now_us)
+    return answer
 
 
 def settle(store: Store, record: RunRecord, key: int, how: str, why: str) -> RunState:

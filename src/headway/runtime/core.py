@@ -228,7 +228,7 @@ class Core:
                 return f"refused: the run is {record.state}"
             case _ if over:
                 return "refused: the run is over"
-            case "settle" | "cancel" | "resume":
+            case "settle" | "cancel" | "resume" | "approve":
                 self._take_up(record)  # which answers it
                 return ""
             case _:

@@ -22,6 +22,7 @@ from headway.releases.steps import StepNode
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.executors import make
+from headway.runtime.gate_notices import GateNotices
 from headway.runtime.journal import Journal
 from headway.runtime.launching import retry_keys
 from headway.runtime.ledger import Ledger, StagedJournal
@@ -220,13 +221,14 @@ def take_up(
         woken=woken,
     )
     notices = _notices(hold, record, loaded.surroundings, journal, events)
+    at_gates = GateNotices(loaded.definitions, journal, events, hold.dispatcher.announce)
     runner = Runner(
         plan,
         loaded.definitions,
         steps,
         inputs=loaded.inputs,
         journal=journal,
-        listeners=notices.listeners,
+        listeners=[*notices.listeners, *at_gates.listeners],
         notices=notices.due,
         redaction=loaded.redaction,
         start=Stood(plan, [*events, *told]).start(),

@@ -20,6 +20,7 @@ from headway.jobs.events import (
     Settled,
     decode,
 )
+from headway.jobs.gates import Gates
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
 from headway.jobs.standing import SUCCEEDED
@@ -28,6 +29,7 @@ from headway.ports.executor import Executor
 from headway.ports.store import Launch, RunRecord, Store, short_id
 from headway.releases.surroundings import NOTHING
 from headway.runtime import clocks, ownership
+from headway.runtime.gate_notices import GateNotices
 from headway.runtime.journal import Journal
 from headway.runtime.keeper import Keeper
 from headway.runtime.loading import Loaded
@@ -112,13 +114,14 @@ def begin(
     notices = PhaseNotices(
         loaded.surroundings.phase_notice, launch.root, journal, announce=announce
     )
+    at_gates = GateNotices(loaded.definitions, journal, announce=announce)
     return Runner(
         plan,
         loaded.definitions,
         executor,
         inputs=loaded.inputs,
         journal=journal,
-        listeners=[*listeners, *notices.listeners],
+        listeners=[*listeners, *notices.listeners, *at_gates.listeners],
         notices=notices.due,
         watches_phases=watch.phases,
         trace=watch.trace,
@@ -220,13 +223,14 @@ def take_up(
     notices = PhaseNotices(
         loaded.surroundings.phase_notice, record.launch.root, journal, events, announce
     )
+    at_gates = GateNotices(loaded.definitions, journal, events, announce)
     return Runner(
         loaded.plan,
         loaded.definitions,
         executor,
         inputs=loaded.inputs,
         journal=journal,
-        listeners=[*listeners, *notices.listeners],
+        listeners=[*listeners, *notices.listeners, *at_gates.listeners],
         notices=notices.due,
         watches_phases=watch.phases,
         trace=watch.trace,
@@ -311,15 +315,18 @@ def _answer_requests(
     """Answer what was asked of the run while nobody worked on it."""
     answered: list[Event] = []
     doubtful = set(_undecided(plan, events))
+    gates = Gates(events)
     for request in store.asked(journal.run):
         if retried and request.verb == "cancel":
             # It came too late for the run that was over, and does not mean this one.
             journal.answer(request.id, OVER)
             continue
-        answer, event = decide(request, plan, doubtful.__contains__, clocks.now_us())
+        now_us, doubt = clocks.now_us(), doubtful.__contains__
+        answer, event = decide(request, plan, doubt, now_us, gates.waiting)
         journal.answer(request.id, answer, *([event] if event else []))
         if event is not None:
             answered.append(event)
+            gates.apply(event)
         if isinstance(event, Settled):
             doubtful.discard(event.key)
     return answered

@@ -65,12 +65,13 @@ class PhaseNotices:
         try:
             sent = announce(event.topic, notification_of(event), self._journal.run)
         except HeadwayError as error:
-            _unheard(event.topic, error)
+            warn_unheard(event.topic, error)
             return
-        sent.then(lambda confirmation: _unheard(event.topic, confirmation.error))
+        sent.then(lambda confirmation: warn_unheard(event.topic, confirmation.error))
 
 
-def _unheard(topic: str, error: HeadwayError | None) -> None:
+def warn_unheard(topic: str, error: HeadwayError | None) -> None:
+    """Say so where a notice came to nobody."""
     if error is not None:
         import logging  # costs a start more than all else here
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from headway.adapters.inline import Inline
 from headway.jobs.outcomes import Ending, Failure
-from headway.jobs.plan import Plan
+from headway.jobs.plan import GATE, Plan
 from headway.jobs.shared import SharedStorage
 from headway.jobs.states import Verdict
 from headway.ports.executor import Executor, Work
@@ -88,6 +88,8 @@ def _due(plan: Plan, key: int, part: str) -> str:
     """When what has no Check is carried out; "" for every time, in its turn."""
     if key in plan.closings:
         return f"it runs when its host is done, if {plan.names[plan.closings[key].of]} ran"
+    if part == GATE:
+        return "a person is asked when it comes to this"
     if part == "check":
         # It is only a question, as far as anybody says: to plan is to change nothing.
         return "it is asked when the release begins"

@@ -15,6 +15,7 @@ from headway.jobs.events import (
     StepClaimed,
     TryEnded,
 )
+from headway.jobs.gates import Gates
 from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
@@ -162,6 +163,7 @@ class Stood:
             cancelled=self._standing.cancelled,
             owed=self._owed(schedule.states),
             told=self._told,
+            gates=Gates(self._events),
         )
 
     def _storage(self, key: int, number: int) -> Changes | None:

@@ -14,6 +14,8 @@ from typing import Any
 from headway.errors import Conflict, DefinitionError, HeadwayError
 from headway.jobs.events import (
     Event,
+    GateAnswered,
+    GateReached,
     JobStood,
     Listener,
     NoticeIntended,
@@ -27,6 +29,7 @@ from headway.jobs.events import (
     TryEnded,
     TryStarted,
 )
+from headway.jobs.gates import Gates, outcome_of, unanswered
 from headway.jobs.outcomes import PASSED, Ending, Failure, Outcome, Phase
 from headway.jobs.plan import Plan
 from headway.jobs.redaction import Redaction
@@ -39,7 +42,7 @@ from headway.runtime import clocks
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
 from headway.runtime.record import Record
-from headway.runtime.requests import OVER, decide
+from headway.runtime.requests import OVER, Decided, decide
 from headway.runtime.unwinding import Executed, Unwinding
 
 STOP_GRACE_S = 10.0  # how long tries under way are waited for once the run is stopped
@@ -80,6 +83,7 @@ class Start:
     # Keys of global_storage whose value the journal could not carry, and the job that set each.
     owed: Mapping[str, int] = field(default_factory=dict)
     told: Iterable[tuple[int, int, str, str]] = ()  # notices: key, number, notice, transport
+    gates: Gates = field(default_factory=Gates)
 
 
 class Runner:
@@ -131,11 +135,15 @@ class Runner:
         # A try's number goes on counting over resumes and retries; the schedule's does not.
         self._numbers = dict(start.numbers)
         self.broken: int | None = None  # the job whose own code stopped a strict run
-        self._answered: deque[RunCancelled | Settled] = deque()  # decided, not yet applied
+        self._answered: deque[Decided] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
         self._leaving = False
         self._owed = start.owed
         self._told = set(start.told)
+        self._gates = start.gates
+        self._gate_keys = plan.gates
+        # Where somebody is waited for, by key: the try's number, and until when, if not for ever.
+        self._at_gates: dict[int, tuple[int, float | None]] = {}
         self._looked = 0.0
         self._ticked = ticked
         self._notices = notices
@@ -226,7 +234,8 @@ class Runner:
     @property
     def wake_at(self) -> float | None:
         """When the schedule wants to be asked again, though nothing was heard; monotonic."""
-        return self.schedule.wake_at
+        waits = [at for at in (self.schedule.wake_at, self._gates_end_at) if at is not None]
+        return min(waits) if waits else None
 
     def unwind_now(self) -> None:
         """Run the Cleanups that are due and nothing else."""
@@ -234,7 +243,7 @@ class Runner:
         try:
             if self.plan.closings:
                 self._stopping = True
-                self.schedule.cancel()
+                self._cancel()
                 self._put_away()
             self.clean_up()
             self._hear_out()
@@ -262,13 +271,14 @@ class Runner:
         """Whether it is over, or all that closes is. ``closing``: until nothing more is put away,
         whatever else goes on. ``patient``: or else until it would have to wait."""
         schedule, executor, journal = self.schedule, self._executor, self._journal
-        ready, started, start = schedule.ready, schedule.started, executor.start
+        ready, started = schedule.ready, schedule.started
+        start = self._start_or_reach if self._gate_keys else executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
         may_be_needless = schedule.may_be_needless
         clock, now_us, watched = clocks.monotonic, clocks.now_us, self._watched
         told = watched or journal is not None
         if self._stopping:
-            schedule.cancel()
+            self._cancel()
         self._bring_back()
         while True:
             now = clock()
@@ -318,7 +328,8 @@ class Runner:
         """Take what has ended, or ends within that time; whether there is anything to go on."""
         news = self._executor.wait(timeout_s)
         self._hear(news)
-        return bool(news) or bool(self._answered)
+        left = bool(self._at_gates) and self._look_at_gates()
+        return bool(news) or bool(self._answered) or left
 
     def _is_through(self, *, closing: bool) -> bool:
         if self.schedule.is_over or not closing:
@@ -358,9 +369,83 @@ class Runner:
     def _wait_s(self, now: float) -> float | None:
         wake_at = self.schedule.wake_at if self._executor.free else None
         waits = [] if wake_at is None else [max(0.0, wake_at - now)]
+        if self._gates_end_at is not None:
+            waits.append(max(0.0, self._gates_end_at - now))
         if self._journal is not None:
             waits.append(TICK_S)
         return min(waits) if waits else None
+
+    # Gates, at which a person is waited for; no executor has a part in that
+
+    def _start_or_reach(self, key: int, number: int) -> Outcome | None:
+        if key in self._gate_keys:
+            return self._reached(key, number)
+        return self._executor.start(key, number)
+
+    def _reached(self, key: int, number: int) -> Outcome | None:
+        """A try came to a gate: its outcome, if somebody has answered it already."""
+        answer = self._gates.answer_to(key, number)
+        if answer is not None:
+            outcome = outcome_of(answer)
+            self._tell_people(key, number, _notice_of(outcome))
+            return outcome
+        reached = self._gates.waiting.get(key)
+        if reached is None:
+            message = str(self._work.definitions[key].run.parameters.get("message", ""))
+            reached = GateReached(clocks.now_us(), key, number, message)
+            self._gates.apply(reached)
+            self._record.write(reached)
+            self._tell_people(key, number, "started")
+        timeout_s = self.plan.rules[key].timeout_s
+        ends_at = None
+        if timeout_s is not None:
+            waited_s = max(0.0, (clocks.now_us() - reached.at_us) / 1e6)
+            ends_at = clocks.monotonic() + timeout_s - waited_s
+        self._at_gates[key] = number, ends_at
+        return None
+
+    @property
+    def _gates_end_at(self) -> float | None:
+        ends = [ends_at for _, ends_at in self._at_gates.values() if ends_at is not None]
+        return min(ends) if ends else None
+
+    def _look_at_gates(self) -> bool:
+        """Leave those whose time is over, and all where nothing more starts; whether there were."""
+        if self.schedule.is_stopped_for_good:
+            self._leave_gates()
+            return True
+        now = clocks.monotonic()
+        over = [key for key, (_, at) in self._at_gates.items() if at is not None and at <= now]
+        for key in over:
+            timeout_s = self.plan.rules[key].timeout_s or 0.0
+            self._leave_gate(key, unanswered(timeout_s))
+        return bool(over)
+
+    def _leave_gate(self, key: int, outcome: Outcome) -> None:
+        number, _ = self._at_gates.pop(key)
+        self._gates.waiting.pop(key, None)
+        self._tell_people(key, number, _notice_of(outcome))
+        self._ended(key, number, outcome, clocks.monotonic(), clocks.now_us())
+
+    def _tell_people(self, key: int, number: int, notice: str) -> None:
+        """Whoever listens to the run publishes it, once it is written."""
+        for transport in self._work.definitions[key].run.notify.get(notice, ()):
+            self._notifies(key, number, notice, transport)
+
+    def _leave_gates(self) -> None:
+        """Nobody needs to answer any more: to have waited there does not count."""
+        while self._at_gates:
+            key, (number, _) = self._at_gates.popitem()
+            self._gates.waiting.pop(key, None)
+            self.schedule.withdrawn(key)
+            if self._journal is not None:
+                self._journal.going.pop(key, None)
+            stood = JobState.CANCELLED if self.schedule.cancelled else JobState.BLOCKED
+            self._record.tell(JobStood(clocks.now_us(), key, number, stood))
+
+    def _cancel(self) -> None:
+        self.schedule.cancel()
+        self._leave_gates()
 
     def _ended(self, key: int, number: int, outcome: Outcome, now: float, at_us: int) -> None:
         if outcome is PASSED and not self._watched:
@@ -417,7 +502,7 @@ class Runner:
         if self._strict and failure.looks_broken:
             self.broken = key
             self._stop()
-            self.schedule.cancel()
+            self._cancel()
 
     # What the executor tells while a try goes on
 
@@ -486,12 +571,14 @@ class Runner:
         """Answer a request, and do what it wants. Any thread."""
         journal = self._journal
         assert journal is not None
-        answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
+        gates = self._gates.waiting
+        answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us(), gates)
         event = event and self._record.redacted(event)
         # First, so that no Run starts once the answer is there.
         self._stopping = self._stopping or isinstance(event, RunCancelled)
         journal.answer(request.id, answer, *([event] if event else []))
         if event is not None:
+            self._gates.apply(event)
             self._record.tell(event)
             self._answered.append(event)
             if isinstance(event, RunCancelled):
@@ -506,7 +593,10 @@ class Runner:
         while self._answered:
             event = self._answered.popleft()
             if isinstance(event, RunCancelled):
-                self.schedule.cancel()
+                self._cancel()
+            elif isinstance(event, GateAnswered):
+                if event.key in self._at_gates:  # else it is asked for when the gate is reached
+                    self._leave_gate(event.key, outcome_of(event))
             else:
                 stood = self.schedule.settled(event.key, event.how)
                 if isinstance(stood, Ignored):
@@ -528,7 +618,7 @@ class Runner:
     def _interrupted(self) -> None:
         """Give what still runs a short while to end, and take note of its ends."""
         self._stop()
-        self.schedule.cancel()
+        self._cancel()
         if self._executor.blocks:
             return
         give_up_at = clocks.monotonic() + STOP_GRACE_S
@@ -540,7 +630,7 @@ class Runner:
 
     def _cut_short(self, short: CutShort) -> None:
         """A try that had not come to its Run does not count."""
-        self.schedule.cancel()
+        self._cancel()
         self.schedule.withdrawn(short.key)
         if self._journal is not None:
             self._journal.going.pop(short.key, None)
@@ -600,3 +690,7 @@ class Runner:
 
     def _ignore(self, ignored: Ignored) -> None:
         self.ignored.append(ignored.reason)
+
+
+def _notice_of(outcome: Outcome) -> str:
+    return "completed" if outcome.failure is None else "failed"

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume": ("resume", "Go on with a run that was cut off."),
     "retry": ("retry", "Try again what failed in a run."),
     "settle": ("settle", "Answer for a job in doubt."),
+    "approve": ("approve", "Answer at a gate, where a run waits."),
     "cancel": ("cancel", "Stop a run."),
     "cleanup": ("cleanup", "Run the Cleanups that a run left out."),
     "prune": ("prune", "Forget old runs."),

@@ -167,6 +167,11 @@ def _going(progress: Progress, key: int, now_s: float) -> Text:
     rules = progress.plan.rules[key]
     line = Text(f"{symbol(JobState.RUNNING)} ", style="blue")
     line.append(printable(progress.plan.names[key]), style="bold")
+    awaited = progress.awaited(key)
+    if awaited is not None:
+        since = duration(now_s - awaited.at_us / 1e6)
+        line.append(f"  waits for an answer since {since}: headway approve")
+        return line
     line.append(f"  {going.phase} {duration(now_s - going.since_us / 1e6)}")
     tries = progress.tries_in_lap(key) + 1
     if tries > 1:

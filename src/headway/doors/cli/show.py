@@ -118,6 +118,10 @@ def _job_line(found: Seen, key: int, state: JobState, columns: int, blame: Seque
 def _note(found: Seen, key: int, state: JobState, blame: Sequence[int]) -> str:
     """Why it stands so, in a few words."""
     progress, names = found.progress, found.progress.plan.names
+    awaited = progress.awaited(key)
+    if awaited is not None:
+        since = f"since {moment(awaited.at_us)[11:]}: headway approve {short_id(found.record.id)}"
+        return f"waits for an answer {since}"
     going = progress.going.get(key)
     if going is not None and found.living:
         return f"in its {going.phase} since {moment(going.since_us)[11:]}"
@@ -151,6 +155,8 @@ def job_lines(found: Seen, key: int) -> list[str]:
     lines = [f"{coloured(symbol(state), state)} {name}  {coloured(state, state)}"]
     if needs:
         lines.append(f"  needs {listed(needs, 10)}")
+    if progress.awaited(key) is not None:
+        lines.append(f"  {_note(found, key, found.states[key], ())}")
     for one in progress.tries.get(key, ()):
         word = ended_as(one, has_check=progress.plan.rules[key].has_check)
         ending = coloured(word, word) if one.ending else word

@@ -100,6 +100,11 @@ def _next(progress: Progress, state: RunState, short: str) -> list[str]:
                 (f"headway why {short} {name}", "says more"),
                 (f"headway retry {short}", "tries again what failed"),
             )
+        case RunState.INTERRUPTED if progress.awaits:
+            return _typed(
+                (f"headway approve {short}", "answers at the gate where it waits"),
+                (f"headway resume {short}", "goes on"),
+            )
         case RunState.INTERRUPTED | RunState.CANCELLED:
             return _typed((f"headway resume {short}", "goes on where it stopped"))
         case RunState.IN_DOUBT:

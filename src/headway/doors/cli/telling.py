@@ -4,6 +4,8 @@ from headway.doors.cli.words import coloured, number, printable, symbol
 from headway.jobs.events import (
     CleanupEnded,
     Event,
+    GateAnswered,
+    GateReached,
     JobStood,
     Live,
     OutputWritten,
@@ -12,6 +14,7 @@ from headway.jobs.events import (
     RunIntended,
     Settled,
 )
+from headway.jobs.gates import DONE
 from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.progress import Progress, Try
 from headway.jobs.states import JobState, shown_as
@@ -39,6 +42,13 @@ def line_of(event: Event | Live, progress: Progress, *, verbose: bool = False) -
             return f"cancelled by {printable(who)}{reason}; what runs is asked to end"
         case Settled(_, key, how, who):
             return f"{printable(names[key])} is settled as {how} by {printable(who)}"
+        case GateReached(_, key, _, message):
+            asks = f": {printable(message)}" if message else ""
+            sign = coloured(symbol(JobState.WAITING), JobState.WAITING)
+            return f"{sign} {printable(names[key])} waits for an answer (headway approve){asks}"
+        case GateAnswered(_, key, _, decision, who, why):
+            reason = f": {printable(why)}" if why else ""
+            return f"{printable(names[key])} is {DONE[decision]} by {printable(who)}{reason}"
         case PhaseNoticeIntended(_, _, topic, targets, text):
             return (
                 f"notice to {printable(', '.join(targets))} ({printable(topic)}): {printable(text)}"

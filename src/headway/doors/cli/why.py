@@ -24,6 +24,7 @@ from headway.doors.cli.words import (
     symbol,
     took,
 )
+from headway.jobs.gates import DONE
 from headway.jobs.outcomes import Ending, Failure, Phase
 from headway.jobs.states import JobState, RunState
 from headway.ports.store import short_id
@@ -51,7 +52,8 @@ def command(run: str | None, job: str | None, **arguments: Any) -> int:
         if name is not None:
             keys = [key_of(plan, name)]
         else:
-            keys = [key for key, state in enumerate(states) if state in _TROUBLE]
+            awaits = found.progress.awaits
+            keys = [k for k, state in enumerate(states) if state in _TROUBLE or k in awaits]
         if arguments["as_json"]:
             documents = [_document(store, found, key) for key in keys]
             click.echo(as_json(documents if name is None else documents[0]))
@@ -124,6 +126,8 @@ def _because(found: Seen, key: int) -> list[str]:
     if settled is not None and state in (JobState.REPAIRED, JobState.FAILED):
         why = f": {printable(settled.why)}" if settled.why else ""
         return [f"{printable(settled.who)} settled it as {settled.how}{why}"]
+    if progress.plan.is_gate(key) and (lines := _at_gate(found, key)):
+        return lines
     match state:
         case JobState.PASSED:
             return _passed(found, key)
@@ -149,6 +153,20 @@ def _because(found: Seen, key: int) -> list[str]:
             ]
         case JobState.CANCELLED:
             return _cancelled(found, key)
+
+
+def _at_gate(found: Seen, key: int) -> list[str]:
+    """Of a gate that was reached."""
+    progress, short = found.progress, short_id(found.record.id)
+    awaited, answer = progress.awaited(key), progress.answer(key)
+    if awaited is not None:
+        lines = [f"waits for an answer since {moment(awaited.at_us)}: headway approve {short}"]
+        return lines + ([f"it asks: {printable(awaited.message)}"] if awaited.message else [])
+    if answer is not None and found.states[key] in (JobState.REPAIRED, JobState.FAILED):
+        why = f": {printable(answer.why)}" if answer.why else ""
+        decided = f"{DONE[answer.decision]} it {moment(answer.at_us)}"
+        return [f"{printable(answer.who)} {decided}{why}"]
+    return []
 
 
 def _why(failure: Failure | None) -> str:

@@ -29,13 +29,13 @@ def ask(
 
 
 def _kept(store: Store, id: str, verb: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as whoever answers knows them: jobs in hand by key, one to retry by name."""
+    """The arguments as whoever answers knows them: one to settle by key, others by name."""
     kept = {name: value for name, value in args.items() if name != "job"}
     name = args.get("job")
     if name is None:
         return kept
     key = key_called(plan_of(store, id), name)
-    return {**kept, **({"job": name} if verb == "retry" else {"key": key})}
+    return {**kept, **({"key": key} if verb == "settle" else {"job": name})}
 
 
 def _require_sense(record: RunRecord, verb: str) -> None:

@@ -56,6 +56,10 @@ class Approval(Sent):
     job: Annotated[
         Name | None, Field(description="The gate; it may be left out where only one waits.")
     ] = None
+    decision: Annotated[
+        Literal["approve", "reject"],
+        Field(description="reject: the gate fails, and with it the release stops."),
+    ] = "approve"
     why: Why = ""
 
 

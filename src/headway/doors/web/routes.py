@@ -206,7 +206,7 @@ async def retry_run(request: Request, run: RunId, body: models.Retry | None = No
 
 
 async def approve_run(request: Request, run: RunId, body: models.Approval | None = None) -> Any:
-    """Approve a gate at which a run waits."""
+    """Answer at a gate, where a run waits: approve or reject."""
     return await _asked(request, run, "approve", body or models.Approval())
 
 
