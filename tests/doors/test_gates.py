@@ -112,3 +112,30 @@ def test_where_nobody_waits_nothing_is_approved(gated: Place) -> None:
     gated.write("free.yaml", GATED.replace("gate:Approve: {message", "noop:X: {text"))
     gated.type("run", "free.yaml")
     assert "is over: it is succeeded" in gated.type("approve", code=1).err
+
+
+def test_a_paused_run_starts_nothing_until_it_is_told_to_go_on(
+    gated: Place, begun: "subprocess.Popen[str]"
+) -> None:
+    said = gated.type("pause", "--why", "lunch")
+    assert "paused: what runs ends, nothing new starts; headway resume" in said.out
+    shown = gated.type("show").lines
+    assert shown[0].endswith("running, paused")
+    assert any("it is paused by" in line and "(lunch): headway resume" in line for line in shown)
+    gated.type("approve")
+    assert "it is paused by" in gated.type("why", "noop:Second@web1").out
+    assert "it goes on" in gated.type("resume").out
+    said = ended(begun)
+    assert said.code == 0
+    assert said.out.index("told to go on by") < said.out.index("✓ noop:Second@web1 done")
+
+
+def test_a_paused_run_that_was_killed_goes_on_when_it_is_resumed(
+    gated: Place, begun: "subprocess.Popen[str]"
+) -> None:
+    gated.type("pause")
+    gated.type("approve")
+    begun.send_signal(signal.SIGKILL)
+    begun.wait(DEADLINE_S)
+    assert gated.type("show").lines[0].endswith("interrupted, paused")
+    assert "✓ noop:Second@web1 done" in gated.type("resume").out

@@ -23,8 +23,10 @@ from headway.jobs.events import (
     RunCancelled,
     RunEnded,
     RunIntended,
+    RunPaused,
     RunResumed,
     RunRetried,
+    RunUnpaused,
     Settled,
     StepClaimed,
     TryEnded,
@@ -97,6 +99,8 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
         GateAnswered, MOMENT, KEY, NUMBER, st.sampled_from(["approve", "reject"]), TEXT, TEXT
     ),
     RunCancelled: st.builds(RunCancelled, MOMENT, TEXT, TEXT),
+    RunPaused: st.builds(RunPaused, MOMENT, TEXT, TEXT),
+    RunUnpaused: st.builds(RunUnpaused, MOMENT, TEXT, TEXT),
     RequestAnswered: st.builds(RequestAnswered, MOMENT, st.integers(0, 999), TEXT),
     RunEnded: st.builds(
         RunEnded,

@@ -180,6 +180,22 @@ class RunCancelled(NamedTuple):
     why: str = ""
 
 
+class RunPaused(NamedTuple):
+    """The run was asked to start nothing new until it is told otherwise."""
+
+    at_us: int
+    who: str = ""
+    why: str = ""
+
+
+class RunUnpaused(NamedTuple):
+    """The run was asked to go on, that was paused."""
+
+    at_us: int
+    who: str = ""
+    why: str = ""
+
+
 class RequestAnswered(NamedTuple):
     """The run's owner answered a request, once."""
 
@@ -245,6 +261,8 @@ Event = (
     | GateReached
     | GateAnswered
     | RunCancelled
+    | RunPaused
+    | RunUnpaused
     | RequestAnswered
     | RunEnded
 )
@@ -281,6 +299,8 @@ _KINDS: dict[str, type[Any]] = {
     "gate-reached": GateReached,
     "gate-answered": GateAnswered,
     "run-cancelled": RunCancelled,
+    "run-paused": RunPaused,
+    "run-unpaused": RunUnpaused,
     "request-answered": RequestAnswered,
     "run-ended": RunEnded,
 }

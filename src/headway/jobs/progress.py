@@ -26,8 +26,10 @@ from headway.jobs.events import (
     RunCancelled,
     RunEnded,
     RunIntended,
+    RunPaused,
     RunResumed,
     RunRetried,
+    RunUnpaused,
     Settled,
     StepClaimed,
     TryEnded,
@@ -69,7 +71,7 @@ class Change(NamedTuple):
     """How often, how and by whom a run was begun, taken up, retried, cancelled or ended."""
 
     at_us: int
-    what: str  # "began", "resumed", "retried", "cancelled" or a RunState
+    what: str  # "began", "resumed", "retried", "paused", "unpaused", "cancelled" or a RunState
     who: str = ""
     why: str = ""
 
@@ -99,6 +101,12 @@ class Progress:
         match event:
             case RunBegan() | RunResumed() | RunRetried() | RunCancelled() | RunEnded():
                 self._changed(event)
+            case RunPaused(at_us, who, why):
+                self._standing.apply(event)
+                self.changes.append(Change(at_us, "paused", who, why))
+            case RunUnpaused(at_us, who, why):
+                self._standing.apply(event)
+                self.changes.append(Change(at_us, "unpaused", who, why))
             case TryEnded():
                 self._try_ended(event)
             case JobStood():
@@ -369,6 +377,11 @@ class Progress:
     def cancelled(self) -> bool:
         """Whether the run was asked to stop, and nobody has changed their mind."""
         return self._standing.cancelled
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run was asked to start nothing new, and has not been told otherwise."""
+        return self._standing.paused
 
     @property
     def ended(self) -> RunState | None:

@@ -11,6 +11,7 @@ The rules, which all runners share:
 * A tag with a limit lets that many of its jobs run at once.
 * When a job failed for good, a plan that stops on failure starts nothing more; any other goes on
   with what can still be reached. A job in doubt stops such a plan until it is settled.
+* While it is paused nothing starts, whatever it is; what runs may end. To cancel it ends that.
 * Nodes marked ``finally_`` start when all the rest is over and nothing is in doubt; those that
   put away what another left (``Plan.closings``) when its chain is, in a cancelled run, too. Some
   turn out to be needless: nothing was left, or all the rest went otherwise than they are for
@@ -75,6 +76,7 @@ class Schedule:
         due: dict[int, float] | None = None,
         only: Iterable[int] | None = None,
         acted: Acted | None = None,
+        paused: bool = False,
     ) -> None:
         """Start anew, or from where a run stood.
 
@@ -89,6 +91,7 @@ class Schedule:
         self.waits_until: dict[int, float] = dict(due or {})
         self.running = 0
         self.cancelled = False
+        self.paused = paused
         self._chance = chance
         self._only = None if only is None else frozenset(only)
         self._dependents = plan.dependents()
@@ -146,10 +149,13 @@ class Schedule:
             tries=standing.tries,
             due=due,
             acted=standing.acted,
+            paused=standing.paused,
         )
 
     def ready(self, now: float) -> int | None:
         """The job that may start now and comes first, or None."""
+        if self.paused:
+            return None
         late = self._late
         while late and late[0][0] <= now:
             _, key, first_round = heappop(late)
@@ -174,7 +180,7 @@ class Schedule:
     @property
     def wake_at(self) -> float | None:
         """When to ask again, if nothing ends before."""
-        return self._late[0][0] if self._late else None
+        return self._late[0][0] if self._late and not self.paused else None
 
     @property
     def is_over(self) -> bool:
@@ -283,9 +289,20 @@ class Schedule:
 
     def cancel(self) -> None:
         """Start nothing more; what runs may still end."""
-        self.cancelled = True
+        self.cancelled, self.paused = True, False
         self._stop(for_good=True)
         self._open_finally()
+
+    def pause(self) -> Ignored | None:
+        """Start nothing until told otherwise; what runs may end."""
+        if self.cancelled:
+            return Ignored("the run was paused while it is cancelled")
+        self.paused = True
+        return None
+
+    def unpause(self) -> None:
+        """Go on where it was paused."""
+        self.paused = False
 
     @property
     def is_stopped_for_good(self) -> bool:

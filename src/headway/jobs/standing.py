@@ -8,8 +8,10 @@ from headway.jobs.events import (
     RunCancelled,
     RunEnded,
     RunIntended,
+    RunPaused,
     RunResumed,
     RunRetried,
+    RunUnpaused,
     Settled,
     TryEnded,
 )
@@ -45,6 +47,7 @@ class Standing:
         "counts",
         "ended",
         "ended_us",
+        "paused",
         "plan",
         "states",
         "tries",
@@ -58,6 +61,7 @@ class Standing:
         self.tries: list[int] = [0] * len(plan)  # ended ones, since the last retry
         self.ended_us: dict[int, int] = {}  # of jobs that wait: when their last try ended
         self.cancelled = False
+        self.paused = False  # until it is told otherwise, cancelled, tried anew or over
         self.ended: RunState | None = None  # how the run ended, if it is over
         self.acted = Acted(plan.closings)
         self._begun: set[int] = set()  # whose Run began, and whose end is not written yet
@@ -68,7 +72,7 @@ class Standing:
         elif isinstance(event, Settled):
             self._settled(event.key, event.how)
         elif isinstance(event, RunRetried):
-            self.cancelled, self.ended = False, None
+            self.cancelled, self.paused, self.ended = False, False, None
             for key in event.keys:
                 self._set(key, JobState.PENDING)
                 self.tries[key] = 0
@@ -84,7 +88,11 @@ class Standing:
                 self.cancelled = False
             self.ended = None
         elif isinstance(event, RunCancelled):
-            self.cancelled = True
+            self.cancelled, self.paused = True, False
+        elif isinstance(event, RunPaused):
+            self.paused = not self.cancelled
+        elif isinstance(event, RunUnpaused):
+            self.paused = False
         elif isinstance(event, RunEnded):
             self.ended = event.state
             self.cancelled = self.cancelled or event.state is RunState.CANCELLED

@@ -90,7 +90,7 @@ class Request(NamedTuple):
 
     id: int
     run: str
-    verb: str  # "cancel", "settle", "approve", "retry", "resume"
+    verb: str  # "cancel", "settle", "approve", "retry", "pause", "resume"
     args: Mapping[str, Any]
     who: str
     at_us: int

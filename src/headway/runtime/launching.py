@@ -15,8 +15,10 @@ from headway.jobs.events import (
     Event,
     Listener,
     RunEnded,
+    RunPaused,
     RunResumed,
     RunRetried,
+    RunUnpaused,
     Settled,
     decode,
 )
@@ -316,17 +318,20 @@ def _answer_requests(
     answered: list[Event] = []
     doubtful = set(_undecided(plan, events))
     gates = Gates(events)
+    paused = Schedule.from_journal(plan, events).paused
     for request in store.asked(journal.run):
         if retried and request.verb == "cancel":
             # It came too late for the run that was over, and does not mean this one.
             journal.answer(request.id, OVER)
             continue
         now_us, doubt = clocks.now_us(), doubtful.__contains__
-        answer, event = decide(request, plan, doubt, now_us, gates.waiting)
+        answer, event = decide(request, plan, doubt, now_us, gates.waiting, paused=paused)
         journal.answer(request.id, answer, *([event] if event else []))
         if event is not None:
             answered.append(event)
             gates.apply(event)
+        if isinstance(event, (RunPaused, RunUnpaused)):
+            paused = isinstance(event, RunPaused)
         if isinstance(event, Settled):
             doubtful.discard(event.key)
     return answered

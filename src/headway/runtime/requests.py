@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headway.errors import DefinitionError
-from headway.jobs.events import GateAnswered, GateReached, RunCancelled, Settled
+from headway.jobs.events import (
+    GateAnswered,
+    GateReached,
+    RunCancelled,
+    RunPaused,
+    RunUnpaused,
+    Settled,
+)
 from headway.jobs.gates import APPROVE, DECISIONS, DONE
 from headway.jobs.plan import Plan
 from headway.ports.store import Request
@@ -12,7 +19,7 @@ from headway.ports.store import Request
 HOWS = ("done", "again", "failed")
 OVER = "refused: the run is over"
 MOST_NAMED = 10  # gates, in one answer
-Decided = RunCancelled | Settled | GateAnswered
+Decided = RunCancelled | RunPaused | RunUnpaused | Settled | GateAnswered
 
 
 def decide(
@@ -21,16 +28,20 @@ def decide(
     in_doubt: Callable[[int], bool],
     now_us: int,
     gates: Mapping[int, GateReached] | None = None,
+    *,
+    paused: bool = False,
 ) -> tuple[str, Decided | None]:
     """The answer, and the event if the request changes anything.
 
-    ``in_doubt`` says whether the job with a key is; ``gates``: those that wait. A request that
-    makes no sense is refused: it was written by somebody else, and what is put in the journal is
-    read for ever.
+    ``in_doubt`` says whether the job with a key is; ``gates``: those that wait; ``paused``: whether
+    the run is. A request that makes no sense is refused: it was written by somebody else, and what
+    is put in the journal is read for ever.
     """
     why = str(request.args.get("why", ""))
     if request.verb == "cancel":
         return "cancelling", RunCancelled(now_us, request.who, why)
+    if request.verb in ("pause", "resume"):
+        return _pausing(request, now_us, why, paused=paused)
     if request.verb == "approve":
         return _at_gate(request, plan, gates or {}, now_us)
     if request.verb != "settle":
@@ -44,6 +55,18 @@ def decide(
     if not in_doubt(key):
         return f"refused: {name} is not in doubt", None
     return f"{name} is settled: {how}", Settled(now_us, key, how, request.who, why)
+
+
+def _pausing(
+    request: Request, now_us: int, why: str, *, paused: bool
+) -> tuple[str, RunPaused | RunUnpaused | None]:
+    if request.verb == "pause":
+        if paused:
+            return "it is paused already", None
+        return "paused: what runs ends, nothing new starts", RunPaused(now_us, request.who, why)
+    if not paused:
+        return "it goes on: it is not paused", None
+    return "it goes on", RunUnpaused(now_us, request.who, why)
 
 
 def _at_gate(

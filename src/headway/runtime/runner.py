@@ -24,6 +24,8 @@ from headway.jobs.events import (
     RunCancelled,
     RunEnded,
     RunIntended,
+    RunPaused,
+    RunUnpaused,
     Settled,
     StepClaimed,
     TryEnded,
@@ -142,6 +144,7 @@ class Runner:
         self._told = set(start.told)
         self._gates = start.gates
         self._gate_keys = plan.gates
+        self._paused = self.schedule.paused  # as it is answered; applied a little later
         # Where somebody is waited for, by key: the try's number, and until when, if not for ever.
         self._at_gates: dict[int, tuple[int, float | None]] = {}
         self._looked = 0.0
@@ -571,14 +574,22 @@ class Runner:
         """Answer a request, and do what it wants. Any thread."""
         journal = self._journal
         assert journal is not None
-        gates = self._gates.waiting
-        answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us(), gates)
+        answer, event = decide(
+            request,
+            self.plan,
+            self._in_doubt,
+            clocks.now_us(),
+            self._gates.waiting,
+            paused=self._paused,
+        )
         event = event and self._record.redacted(event)
         # First, so that no Run starts once the answer is there.
         self._stopping = self._stopping or isinstance(event, RunCancelled)
         journal.answer(request.id, answer, *([event] if event else []))
         if event is not None:
             self._gates.apply(event)
+            if isinstance(event, (RunPaused, RunUnpaused)):
+                self._paused = isinstance(event, RunPaused)
             self._record.tell(event)
             self._answered.append(event)
             if isinstance(event, RunCancelled):
@@ -594,6 +605,12 @@ class Runner:
             event = self._answered.popleft()
             if isinstance(event, RunCancelled):
                 self._cancel()
+            elif isinstance(event, RunPaused):
+                ignored = self.schedule.pause()
+                if ignored is not None:
+                    self._ignore(ignored)
+            elif isinstance(event, RunUnpaused):
+                self.schedule.unpause()
             elif isinstance(event, GateAnswered):
                 if event.key in self._at_gates:  # else it is asked for when the gate is reached
                     self._leave_gate(event.key, outcome_of(event))

@@ -33,11 +33,16 @@ class Seen(NamedTuple):
 
     @property
     def waits(self) -> list[str]:
-        """What a queued run waits for, in sentences."""
-        from headway.doors.cli.words import printable
+        """What a run waits for that is queued or paused, in sentences."""
+        from headway.doors.cli.words import moment, printable
         from headway.jobs.states import RunState
         from headway.ports.store import short_id
 
+        if self.progress.paused:
+            paused = next(one for one in reversed(self.progress.changes) if one.what == "paused")
+            why = f" ({printable(paused.why)})" if paused.why else ""
+            by = f"by {printable(paused.who)} since {moment(paused.at_us)}{why}"
+            return [f"it is paused {by}: headway resume {short_id(self.record.id)} goes on"]
         if self.state is not RunState.QUEUED:
             return []
         holders = {lock.tag: lock.run for lock in reversed(self.ahead)}

@@ -134,6 +134,8 @@ class LiveView(Silent):
                 parts.append(f"{counts[state]} {state}")
         if hidden:
             parts.append(f"{hidden} not shown")
+        if progress.paused:
+            parts.append("paused: nothing new starts")
         if progress.cancelled:
             parts.append("cancelled: what runs is asked to end")
         took = duration(time.monotonic() - self._began_s)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headway.doors.cli import options
+from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.hands import ready_for
 from headway.doors.cli.stores import found_run, opened
@@ -14,7 +14,7 @@ from headway.jobs.states import RunState
 from headway.ports.store import short_id
 
 if TYPE_CHECKING:
-    from headway.ports.store import RunRecord
+    from headway.ports.store import RunRecord, Store
     from headway.runtime.launching import Options
 
 changing = options.together(
@@ -27,28 +27,36 @@ changing = options.together(
 )  # fmt: skip
 
 
-@click.command(short_help="Go on with a run that was cut off.")
+@click.command(short_help="Go on with a run that was cut off or paused.")
 @options.run
 @changing
 @showing
 @options.db
 @options.durable
 def command(run: str | None, **arguments: Any) -> int:
-    """Go on with RUN (the last one, if left out) where it was cut off.
+    """Go on with RUN (the last one, if left out) where it was cut off or paused.
 
-    It is carried out as it was begun; options given here take the place of the ones given then.
+    A paused run that somebody works on is told to go on. Any other is carried out as it was begun;
+    options given here take the place of the ones given then.
     """
-    from headway.runtime import ownership
-    from headway.runtime.launching import reload, require_unowned, require_whole, take_up
+    from headway.runtime import asking, clocks, ownership
+    from headway.runtime.launching import reload, require_unowned, require_whole, take_up, who
 
     with opened(arguments) as store:
         record = found_run(store, run)
+        paused = is_paused(store, record)
+        if paused and ownership.lives(record):
+            answer = asking.asked(store, record, "resume", {})
+            click.echo(f"run {short_id(record.id)}: {printable(answer)}")
+            return exits.DONE
         require_unowned(record)
         _require_unfinished(record, ownership.state_now(record))
         target, changed = reload(store, record, options.read_again(arguments))
         require_whole(store, record, target.plan)
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
+        if paused:
+            store.ask(record.id, "resume", {}, who(), clocks.now_us())
         with ready_for(target, chosen, arguments) as ready:
             return carried_out(
                 store,
@@ -65,6 +73,18 @@ def command(run: str | None, **arguments: Any) -> int:
                     announce=ready.announce,
                 ),
             )
+
+
+def is_paused(store: "Store", record: "RunRecord") -> bool:
+    """Whether it was asked to start nothing new, and has not been told otherwise."""
+    from headway.jobs.events import decode
+    from headway.jobs.plan import Plan
+    from headway.jobs.standing import Standing
+
+    standing = Standing(Plan.from_json(store.plan(record.id)))
+    for entry in store.journal(record.id):
+        standing.apply(decode(entry.row))
+    return standing.paused
 
 
 def _require_unfinished(record: "RunRecord", state: RunState) -> None:

@@ -56,6 +56,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
 def _print_json(found: Seen, keys: range, *, history: bool) -> None:
     states = found.states
     document = run_document(found.record, found.state)
+    document["paused"] = found.progress.paused
     document["counts"] = found.progress.counts(living=found.living)
     document["jobs"] = [
         job_document(found.progress, key, states[key], history=history) for key in keys
@@ -68,7 +69,7 @@ def header_lines(found: Seen) -> list[str]:
     root = "" if launch.target.endswith(f":{launch.root}") else f" ({printable(launch.root)})"
     lines = [
         f"run {short_id(record.id)}  {printable(launch.target)}{root}"
-        f"  {coloured(found.state, found.state)}"
+        f"  {coloured(found.state, found.state)}{', paused' if found.progress.paused else ''}"
     ]
     duration = took(record.began_us, record.ended_us or 0)
     lines.append(

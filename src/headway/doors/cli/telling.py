@@ -12,6 +12,8 @@ from headway.jobs.events import (
     PhaseNoticeIntended,
     RunCancelled,
     RunIntended,
+    RunPaused,
+    RunUnpaused,
     Settled,
 )
 from headway.jobs.gates import DONE
@@ -40,6 +42,11 @@ def line_of(event: Event | Live, progress: Progress, *, verbose: bool = False) -
         case RunCancelled(_, who, why):
             reason = f": {printable(why)}" if why else ""
             return f"cancelled by {printable(who)}{reason}; what runs is asked to end"
+        case RunPaused(_, who, why):
+            reason = f": {printable(why)}" if why else ""
+            return f"paused by {printable(who)}{reason}; nothing new starts (headway resume)"
+        case RunUnpaused(_, who):
+            return f"told to go on by {printable(who)}"
         case Settled(_, key, how, who):
             return f"{printable(names[key])} is settled as {how} by {printable(who)}"
         case GateReached(_, key, _, message):
