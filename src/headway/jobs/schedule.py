@@ -89,6 +89,8 @@ class Schedule:
         self.waits_until: dict[int, float] = dict(due or {})
         self.running = 0
         self.cancelled = False
+        # Whether ``is_needless`` may be so of any node.
+        self.may_be_needless = bool(plan.closings) or any(r.when != ALWAYS for r in plan.rules)
         self._chance = chance
         self._only = None if only is None else frozenset(only)
         self._dependents = plan.dependents()
@@ -291,11 +293,6 @@ class Schedule:
     def is_stopped_for_good(self) -> bool:
         """Whether nothing starts any more but what puts away, and what comes last."""
         return self._for_good
-
-    @property
-    def may_be_needless(self) -> bool:
-        """Whether ``is_needless`` may be so of any node."""
-        return bool(self.plan.closings) or any(rules.when != ALWAYS for rules in self.plan.rules)
 
     def is_needless(self, key: int) -> bool:
         """Whether the node would put away what nobody left, or is for another end of the rest."""

@@ -28,7 +28,7 @@ from headway.runtime import clocks
 from headway.runtime.deployment import Deployment, Hold, give_up, take_up
 from headway.runtime.job_requests import JobRequests
 from headway.runtime.ledger import Ledger
-from headway.runtime.stored_playbooks import reload_stored
+from headway.runtime.shelf import Shelf
 from headway.wire import names
 
 _LOG = logging.getLogger("headway.core")
@@ -67,7 +67,8 @@ class Core:
         self._hold = Hold(store, self._ledger, dispatcher, owner, rules.step_timeout_s)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()  # runs; "" for anything else
         asked = partial(self._news.put, "")
-        self._requests = JobRequests(store, bus, asked, rules.surroundings)
+        self._shelf = Shelf(store)
+        self._requests = JobRequests(store, self._shelf, bus, asked, rules.surroundings)
         self._deployments: dict[str, Deployment] = {}
         self._new: set[str] = set()  # those taken up that were not advanced yet
         self._timers: list[tuple[float, str]] = []
@@ -184,7 +185,7 @@ class Core:
 
     def _take_up(self, record: RunRecord, retry: Request | None = None) -> Deployment | None:
         try:
-            loaded = reload_stored(self._store, record)
+            loaded = self._shelf.loaded(record)
         except (DefinitionError, Rejected, WireError) as error:
             _LOG.error("deployment %s cannot be gone on with: %s", short_id(record.id), error)
             if retry is None:

@@ -76,7 +76,14 @@ def read_release(
     than MOST_JOBS jobs; DefinitionError for a Python job that cannot be loaded.
     """
     require_there(record)
-    stored = store.playbook_version(record.id, version or record.version)
+    return release_of(store, record, version or record.version, surroundings)
+
+
+def release_of(
+    store: Store, record: PlaybookRecord, version: int, surroundings: Surroundings
+) -> Release:
+    """The same of one that may have been removed, for a deployment that goes on."""
+    stored = store.playbook_version(record.id, version)
     playbook = read_back(record, stored)
     require_few_jobs(surrounded(playbook, surroundings.triggers))
     compiled = _compiled(playbook, surroundings)
