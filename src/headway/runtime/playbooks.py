@@ -76,6 +76,8 @@ def load_read(
         compiled.definitions,
         given,
         name=playbook.name,
+        group=playbook.group,
+        locks=playbook.lock,
         width=width(playbook),
         secrets=secrets,
         surroundings=surroundings,
