@@ -1,8 +1,5 @@
 """Stored playbooks as the API tells and changes them, and the releases begun of them."""
 
-import hashlib
-import base64
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
