@@ -1,19 +1,23 @@
 """A core drives deployments to their ends, whatever becomes of the process, all in memory."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
-from headway.jobs.events import RunIntended, StepClaimed, TryEnded, decode, encode
+from headway.jobs.events import RunIntended, RunResumed, StepClaimed, TryEnded, decode, encode
+from headway.jobs.job import RunonlyJob
 from headway.jobs.outcomes import Ending, Phase
 from headway.jobs.states import RunState
 from headway.ports.bus import DIRECT_REPLY_TO, Message
 from headway.runtime import clocks, ownership
+from headway.runtime import core as core_module
 from headway.runtime.core import CoreRules
 from headway.runtime.deploying import deploy, read_release
 from headway.runtime.serving_core import CoreService
@@ -238,9 +242,15 @@ def test_a_deployment_that_was_cancelled_can_go_on(place: Place) -> None:
     assert place.store.find(run).lap == 1
 
 
-def test_a_deployment_goes_on_when_somebody_has_settled_what_is_in_doubt(place: Place) -> None:
+WITH_JOBS = TWO_HOSTS.replace("noop:Second", "{python: headway.testing.sample_jobs:Runs}")
+
+
+@pytest.mark.parametrize("text", [TWO_HOSTS, WITH_JOBS], ids=["steps alone", "Python jobs, too"])
+def test_a_deployment_goes_on_when_somebody_has_settled_what_is_in_doubt(
+    place: Place, text: str
+) -> None:
     place.serve(NoopWorker)
-    run = place.deploy(place.playbook())
+    run = place.deploy(place.playbook(text))
     store, now_us = place.store, clocks.now_us()
     lost = TryEnded(now_us, 0, 1, Ending.IN_DOUBT, phase=Phase.RUN, executed=True, final=True)
     epoch = store.take(run, 0, ownership.this_process())
@@ -251,6 +261,44 @@ def test_a_deployment_goes_on_when_somebody_has_settled_what_is_in_doubt(place: 
     until(lambda: place.state(run) is RunState.SUCCEEDED)
     ends = [event.key for event in place.events(run) if isinstance(event, TryEnded)]
     assert ends == [0, 1, 2, 3]
+
+
+def test_a_deployment_is_not_taken_up_twice_while_its_python_job_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go = threading.Semaphore(0), threading.Event()
+
+    class Long(RunonlyJob):
+        def Run(self) -> None:
+            began.release()
+            assert go.wait(SOON_S)
+
+    module = ModuleType("long_jobs")
+    module.Long = Long  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "long_jobs", module)
+    monkeypatch.setattr(
+        core_module, "SWEEP_S", 0.0
+    )  # every look is for what was left to nobody, too
+    looks = threading.Semaphore(0)
+    core_runs = place.store.core_runs
+
+    def counted(*, unowned: bool) -> Any:
+        looks.release()
+        return core_runs(unowned=unowned)
+
+    monkeypatch.setattr(place.store, "core_runs", counted)
+    text = TWO_HOSTS.replace("noop:First, noop:Second", "python: long_jobs:Long")
+    run = place.deploy(place.playbook(text.replace("[web1, web2]", "[web1]")))
+    place.core()
+    assert began.acquire(timeout=SOON_S)
+    while looks.acquire(blocking=False):
+        pass  # those before it began
+    for _ in range(3):
+        assert looks.acquire(timeout=SOON_S)
+    go.set()
+    assert place.ended(run) is RunState.SUCCEEDED
+    assert not [event for event in place.events(run) if isinstance(event, RunResumed)]
+    assert not began.acquire(blocking=False)
 
 
 def test_what_makes_no_sense_of_a_deployment_is_refused_in_words(place: Place) -> None:

@@ -135,10 +135,18 @@ class _InThread:
 
     wake_at = None
 
-    def __init__(self, runner: Runner, steps: Steps, woken: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        steps: Steps,
+        woken: Callable[[], object],
+        requests: Sequence[Request],
+    ) -> None:
+        """``requests``: answered first, as a run in doubt would be over without them."""
         self.due: float | None = None
         self._runner = runner
         self._steps = steps
+        self._requests = requests
         self._adopts_until = clocks.monotonic() + ADOPTS_S
         self._woken = woken
         self._state: RunState | None = None
@@ -147,18 +155,21 @@ class _InThread:
         self._thread.start()
 
     def _carry_out(self) -> None:
-        self._state = RunState.INTERRUPTED
+        state = RunState.INTERRUPTED
         try:
-            self._state = self._runner.run()
+            for request in self._requests:
+                self._runner.asked(request)
+            state = self._runner.run()
         except KeyboardInterrupt:
             pass  # it was handed back
         except HeadwayError as error:
             _LOG.warning("deployment %s is let go: %s", short_id(self._runner.run_id), error)
         finally:
+            self._state = state
             self._woken()
 
     def advance(self) -> RunState | None:
-        return None if self._thread.is_alive() and self._state is None else self._state
+        return self._state
 
     def asked(self, request: Request) -> None:
         pass  # its thread looks for requests itself
@@ -229,7 +240,7 @@ def take_up(
     )
     if isinstance(journal, StagedJournal):
         return _Advanced(runner, steps, journal)
-    return _InThread(runner, steps, woken)
+    return _InThread(runner, steps, woken, hold.store.asked(record.id))
 
 
 def begin_anew(hold: Hold, record: RunRecord, plan: Plan, request: Request) -> None:
