@@ -212,6 +212,15 @@ class Progress:
             )
         )
 
+    def stood(self, event: TryEnded) -> JobStood:
+        """Where the end of a try, applied last, left its job: for who reads a growing journal."""
+        key, again_in_s = event.key, 0.0
+        last = self.last_try(key)
+        if last is not None and last.waits_us:
+            again_in_s = (last.waits_us - event.at_us) / 1e6
+        state = self._standing.states[key]
+        return JobStood(event.at_us, key, event.number, state, again_in_s)
+
     # What a reader asks
 
     def states(self, *, living: bool = True) -> list[JobState]:

@@ -3,6 +3,8 @@
 A release is only stored here: nothing of it is begun, no secret is looked up, nobody is asked.
 """
 
+import hashlib
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -149,6 +151,11 @@ def deployed_before(store: Store, key: str, asked: str) -> Deployment | None:
         return None
     require_same(store, run, asked)
     return Deployment(run, is_new=False)
+
+
+def digest_of(request: Any) -> str:
+    """What tells a request from others: ``asked`` of ``deploy``, and keys of any length."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def require_same(store: Store, run: str, asked: str) -> None:

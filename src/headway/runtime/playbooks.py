@@ -88,6 +88,8 @@ def loaded_of(
         compiled.definitions,
         given,
         name=playbook.name,
+        group=playbook.group,
+        locks=playbook.lock,
         width=width(playbook),
         secrets=secrets,
         surroundings=surroundings,

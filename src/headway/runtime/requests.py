@@ -21,6 +21,10 @@ def decide(
     why = str(request.args.get("why", ""))
     if request.verb == "cancel":
         return "cancelling", RunCancelled(now_us, request.who, why)
+    if request.verb == "retry":
+        return "refused: the run is not over", None
+    if request.verb == "resume":
+        return "refused: the run goes on already", None
     if request.verb != "settle":
         return f"refused: this Headway does not know the request {request.verb!r}", None
     key, how = request.args.get("key"), request.args.get("how")

@@ -6,6 +6,7 @@ then apply. If a commit fails the runner is thrown away; ``headway resume`` rebu
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,11 +108,13 @@ class Runner:
         ticked: Callable[[], None] | None = None,
         redaction: Redaction | None = None,
         notices: Callable[[RunState], Sequence[Event]] = lambda state: (),
+        turn: Callable[[], bool] | None = None,
     ) -> None:
         """``ticked`` is called with every ``tick``: some twenty times a second, by any thread.
 
         ``redaction``: of all that is told and written. ``notices``: what people are to be told
-        when the run stands so; written with that, and told to listeners after it.
+        when the run stands so; written with that, and told to listeners after it. ``turn``:
+        whether no other run has a lock that this one wants; nothing of it starts before.
         """
         start = start or Start()
         self.plan = plan
@@ -134,6 +137,8 @@ class Runner:
         self._answered: deque[RunCancelled | Settled] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
         self._leaving = False
+        self._turn = turn
+        self.left: RunState | None = None  # where the run stood when it was given up
         self._owed = start.owed
         self._told = set(start.told)
         self._looked = 0.0
@@ -180,6 +185,7 @@ class Runner:
         executor = self._executor
         executor.open(self._work)
         try:
+            self._await_turn()
             try:
                 self._say_started()
                 self._drive_on()
@@ -207,8 +213,6 @@ class Runner:
         ``is_heard_out``: whether nothing is to be said any more of what has ended.
         Raises: as ``run``.
         """
-        if self._answered:
-            self._apply()  # first: it may be over but for what was asked of it
         if not self._drive_on(patient=False):
             return None
         self._has_heard(0.0)
@@ -243,8 +247,24 @@ class Runner:
 
     def unwind(self, state: RunState) -> RunState:
         """Run the Cleanups that are due, of a run that stood at ``state``; where it stands then."""
+        self._await_turn(state)
         self.unwind_now()
         return self._left(state)
+
+    def _await_turn(self, otherwise: RunState = RunState.CANCELLED) -> None:
+        """Wait for the locks, unless the run is cancelled.
+
+        Raises: KeyboardInterrupt; the run stands at ``otherwise`` then, and its place among those
+        who wait is given up. It has begun nothing since it took that place.
+        """
+        try:
+            while self._turn is not None and not self._stopping and not self._turn():
+                time.sleep(LOOK_S)
+                self._keep_up()
+        except KeyboardInterrupt:
+            self.schedule.cancel()
+            self._leave(otherwise)
+            raise
 
     def _put_away(self) -> None:
         """Carry out what puts away, of a schedule that was cancelled: nothing else starts there."""
@@ -253,6 +273,7 @@ class Runner:
 
     def _drive_on(self, *, closing: bool = False, patient: bool = True) -> bool:
         while True:
+            self._apply()  # what was answered before: a run in doubt would seem over without it
             try:
                 return self._drive(closing=closing, patient=patient)
             except CutShort as short:
@@ -581,6 +602,7 @@ class Runner:
             ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
             self._record.write(*self._notices(state), ended, state=state)
         self._work.is_written = True
+        self.left = state
 
     def _hear_out(self) -> None:
         """A worker's last line comes after its answer, which may have ended the run."""
