@@ -15,6 +15,7 @@ from headway.jobs.events import (
     NoticeIntended,
     PhaseNoticeIntended,
     ProcessStarted,
+    RecheckIntended,
     RequestAnswered,
     Row,
     RunBegan,
@@ -25,6 +26,7 @@ from headway.jobs.events import (
     RunRetried,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
     decode,
@@ -64,6 +66,8 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     TryStarted: st.builds(TryStarted, MOMENT, KEY, NUMBER),
     RunIntended: st.builds(RunIntended, MOMENT, KEY, NUMBER, FAILURE, CHANGES, CHANGES, TEXT),
     StepClaimed: st.builds(StepClaimed, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    StepGivenBack: st.builds(StepGivenBack, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    RecheckIntended: st.builds(RecheckIntended, MOMENT, KEY, NUMBER, FAILURE),
     NoticeIntended: st.builds(NoticeIntended, MOMENT, KEY, NUMBER, TEXT, TEXT),
     PhaseNoticeIntended: st.builds(
         PhaseNoticeIntended, MOMENT, TEXT, TEXT, st.lists(TEXT).map(tuple), TEXT

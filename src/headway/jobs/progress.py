@@ -19,6 +19,7 @@ from headway.jobs.events import (
     PhaseEnded,
     PhaseNoticeIntended,
     ProcessStarted,
+    RecheckIntended,
     RequestAnswered,
     RunBegan,
     RunCancelled,
@@ -28,6 +29,7 @@ from headway.jobs.events import (
     RunRetried,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
 )
@@ -107,14 +109,20 @@ class Progress:
                 self.settled[event.key] = event
             case OutputWritten(_, key, _, _, text):
                 self.last_line[key] = text
-            case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended():
+            case TryStarted() | RunIntended() | RecheckIntended() | PhaseEnded():
+                self._went_on(event)
+            case CleanupIntended():
                 self._went_on(event)
             case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
+            case StepGivenBack(_, key, _, _, _):
+                self.workers.pop(key, None)
             case NoticeIntended() | PhaseNoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
 
-    def _went_on(self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended) -> None:
+    def _went_on(
+        self, event: TryStarted | RunIntended | RecheckIntended | PhaseEnded | CleanupIntended
+    ) -> None:
         key, number, at_us = event.key, event.number, event.at_us
         match event:
             case TryStarted():
@@ -129,8 +137,9 @@ class Progress:
                 self.repairs += 1
                 began_us = self._began_us(key, number) or at_us
                 self.going[key] = Going(number, Phase.RUN, began_us, at_us, event.failure)
-            case PhaseEnded():
-                if event.phase is Phase.RUN and key in self.going:
+            case PhaseEnded() | RecheckIntended():
+                ended = Phase.RUN if isinstance(event, RecheckIntended) else event.phase
+                if ended is Phase.RUN and key in self.going:
                     going = self.going[key]
                     self.going[key] = going._replace(phase=Phase.RECHECK, since_us=at_us)
             case CleanupIntended():

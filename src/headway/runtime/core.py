@@ -235,7 +235,7 @@ class Core:
     def _begin_anew(self, request: Request, record: RunRecord) -> str:
         """Let a run that is over wait for its turn once more."""
         try:
-            loaded = reload_stored(self._store, record)
+            loaded = self._shelf.loaded(record)
             begin_anew(self._hold, record, loaded.plan, request)
         except (Conflict, DefinitionError, Rejected, WireError) as error:
             return f"refused: {error}"

@@ -14,15 +14,7 @@ from typing import Protocol
 from headway.adapters.dispatching import Dispatcher
 from headway.adapters.steps import Adopted, Steps
 from headway.errors import DefinitionError, HeadwayError
-from headway.jobs.events import (
-    Event,
-    RunEnded,
-    RunIntended,
-    RunResumed,
-    RunRetried,
-    StepClaimed,
-    encode,
-)
+from headway.jobs.events import Event, RunEnded, RunResumed, RunRetried, encode
 from headway.jobs.events import decode as decoded
 from headway.jobs.plan import Plan
 from headway.jobs.states import RunState
@@ -30,6 +22,7 @@ from headway.ports.store import Owner, Request, RunRecord, Store, short_id
 from headway.releases.steps import StepNode
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.executors import make
 from headway.runtime.journal import Journal
 from headway.runtime.launching import require_whole, retry_keys
@@ -37,7 +30,7 @@ from headway.runtime.ledger import Ledger, StagedJournal
 from headway.runtime.loading import Loaded
 from headway.runtime.phase_notices import PhaseNotices
 from headway.runtime.playbooks import surrounding
-from headway.runtime.recovery import Stood
+from headway.runtime.recovery import Stood, UnderWay
 from headway.runtime.runner import STOP_GRACE_S, Runner
 
 _LOG = logging.getLogger("headway.core")
@@ -54,6 +47,7 @@ class Hold:
     dispatcher: Dispatcher
     owner: Owner
     step_timeout_s: float
+    clock: Clock = SYSTEM
 
 
 class Deployment(Protocol):
@@ -176,7 +170,7 @@ class _InThread:
 
     @property
     def has_adopted(self) -> bool:
-        # What was under way is not gone on with where the run was cancelled, say.
+        # Others do not wait for ever for a thread that does not come to it.
         return self._steps.has_adopted or clocks.monotonic() >= self._adopts_until
 
     def look(self) -> None:
@@ -201,17 +195,17 @@ def take_up(
     ``woken`` is called when there is news of it, in any thread.
     Raises: Lost when somebody took it meanwhile.
     """
-    plan = loaded.plan
+    plan, now_us = loaded.plan, hold.clock.now_us
     entries = list(hold.store.journal(record.id))
     events: list[Event] = [decoded(entry.row) for entry in entries]
     epoch = hold.store.take(record.id, record.epoch, hold.owner)
     has_jobs = not all(isinstance(one, StepNode) for one in loaded.definitions)
     journal = _journal(hold, record, epoch, len(entries) + 1, staged=not has_jobs)
-    stood = Stood(plan, events)
+    stood = Stood(plan, events, hold.clock)
     under_way = stood.under_way()
     told: list[Event] = []
     if record.epoch:  # somebody had it before
-        told.append(RunResumed(clocks.now_us(), str(hold.owner)))
+        told.append(RunResumed(now_us(), str(hold.owner)))
     told += stood.lost(under_way)
     if told:
         journal.write(*told)
@@ -220,11 +214,12 @@ def take_up(
     steps = Steps(
         hold.dispatcher,
         clocks.new_id,
-        clocks.now_us,
+        now_us,
         make("threads", JOB_SLOTS) if has_jobs else None,
         timeout_s=hold.step_timeout_s,
         adopted=_adopted(under_way),
         woken=woken,
+        monotonic=hold.clock.monotonic,
     )
     notices = _notices(hold, record, loaded.surroundings, journal, events)
     runner = Runner(
@@ -236,7 +231,8 @@ def take_up(
         listeners=notices.listeners,
         notices=notices.due,
         redaction=loaded.redaction,
-        start=Stood(plan, [*events, *told]).start(),
+        start=Stood(plan, [*events, *told], hold.clock).start(under_way),
+        clock=hold.clock,
     )
     if isinstance(journal, StagedJournal):
         return _Advanced(runner, steps, journal)
@@ -252,12 +248,12 @@ def begin_anew(hold: Hold, record: RunRecord, plan: Plan, request: Request) -> N
     """
     store = hold.store
     entries = list(store.journal(record.id))
-    told: list[Event] = [RunResumed(clocks.now_us(), str(hold.owner))]
+    told: list[Event] = [RunResumed(hold.clock.now_us(), str(hold.owner))]
     retries = request.verb == "retry"
     if retries:
         events = [decoded(entry.row) for entry in entries]
         keys = retry_keys(plan, events, request.args.get("job"))
-        told.append(RunRetried(clocks.now_us(), tuple(keys), request.who))
+        told.append(RunRetried(hold.clock.now_us(), tuple(keys), request.who))
     else:
         require_whole(store, record, plan)
     epoch = store.take(record.id, record.epoch, hold.owner, next_lap=retries)
@@ -282,7 +278,7 @@ def give_up(hold: Hold, record: RunRecord, why: str) -> None:
         surroundings = surrounding(record)
     notices = _notices(hold, record, surroundings, journal, events)
     told = notices.due(RunState.FAILED)
-    ended = RunEnded(clocks.now_us(), RunState.FAILED, {}, why=why)
+    ended = RunEnded(hold.clock.now_us(), RunState.FAILED, {}, why=why)
     journal.write(*told, ended, state=RunState.FAILED)
     for event in told:
         for listener in notices.listeners:
@@ -306,7 +302,7 @@ def _notices(
 
 
 def _journal(hold: Hold, record: RunRecord, epoch: int, next_seq: int, *, staged: bool) -> Journal:
-    lap, now_us = record.lap, clocks.now_us
+    lap, now_us = record.lap, hold.clock.now_us
     if staged:
         return StagedJournal(
             hold.ledger, record.id, epoch, lap=lap, next_seq=next_seq, now_us=now_us
@@ -314,17 +310,17 @@ def _journal(hold: Hold, record: RunRecord, epoch: int, next_seq: int, *, staged
     return Journal(hold.store, record.id, epoch, lap=lap, next_seq=next_seq, now_us=now_us)
 
 
-def _adopted(
-    under_way: Mapping[tuple[int, int], tuple[RunIntended, StepClaimed | None]],
-) -> dict[tuple[int, int], Adopted]:
+def _adopted(under_way: Mapping[tuple[int, int], UnderWay]) -> dict[tuple[int, int], Adopted]:
     return {
         place: Adopted(
-            intended.attempt,
-            intended.replies,
-            intended.at_us,
+            begun.attempt,
+            begun.replies,
+            begun.at_us,
             None if claimed is None else claimed.worker,
             "" if claimed is None else claimed.address,
-            intended.failure,
+            begun.failure,
+            left is not None,
+            None if left is None else left.failure,
         )
-        for place, (intended, claimed) in under_way.items()
+        for place, (begun, claimed, left) in under_way.items()
     }

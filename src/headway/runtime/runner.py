@@ -20,11 +20,13 @@ from headway.jobs.events import (
     NoticeIntended,
     PhaseEnded,
     ProcessStarted,
+    RecheckIntended,
     RunCancelled,
     RunEnded,
     RunIntended,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
 )
@@ -36,7 +38,7 @@ from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Late, Work
 from headway.ports.store import Request
-from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
 from headway.runtime.record import Record
@@ -81,6 +83,8 @@ class Start:
     # Keys of global_storage whose value the journal could not carry, and the job that set each.
     owed: Mapping[str, int] = field(default_factory=dict)
     told: Iterable[tuple[int, int, str, str]] = ()  # notices: key, number, notice, transport
+    # Tries that the executor goes on with, by key: the number, and when it began.
+    going: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class Runner:
@@ -109,6 +113,7 @@ class Runner:
         redaction: Redaction | None = None,
         notices: Callable[[RunState], Sequence[Event]] = lambda state: (),
         turn: Callable[[], bool] | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
         """``ticked`` is called with every ``tick``: some twenty times a second, by any thread.
 
@@ -126,7 +131,8 @@ class Runner:
         self.ignored: list[str] = []
         self._executor = executor
         self._journal = journal
-        self._record = Record(journal, listeners, redaction)
+        self._clock = clock
+        self._record = Record(journal, listeners, redaction, clock)
         self._watched = bool(listeners)
         self._act = act
         self._cleanup = cleanup
@@ -141,6 +147,7 @@ class Runner:
         self.left: RunState | None = None  # where the run stood when it was given up
         self._owed = start.owed
         self._told = set(start.told)
+        self._going = start.going  # until the executor has been given them
         self._looked = 0.0
         self._ticked = ticked
         self._notices = notices
@@ -148,6 +155,7 @@ class Runner:
             definitions=definitions,
             rules=plan.rules,
             shared=self.shared,
+            closings=plan.closings,
             args=tuple(args),
             kwargs=dict(inputs or {}),
             act=act,
@@ -156,6 +164,8 @@ class Runner:
             run=journal.run if journal is not None else "",
             intends=self._intends,
             claimed=self._claimed,
+            given_back=self._given_back,
+            rechecks=self._rechecks,
             notifies=self._notifies,
             after=(lambda effect: effect()) if journal is None else journal.after,
             redacted=(lambda text: text) if redaction is None else redaction.text,
@@ -230,7 +240,7 @@ class Runner:
     @property
     def wake_at(self) -> float | None:
         """When the schedule wants to be asked again, though nothing was heard; monotonic."""
-        return self.schedule.wake_at
+        return self.schedule.wake_at if self._executor.free else None
 
     def unwind_now(self) -> None:
         """Run the Cleanups that are due and nothing else."""
@@ -286,11 +296,12 @@ class Runner:
         ready, started, start = schedule.ready, schedule.started, executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
         may_be_needless = schedule.may_be_needless
-        clock, now_us, watched = clocks.monotonic, clocks.now_us, self._watched
+        (clock, now_us), watched = self._clock, self._watched
         told = watched or journal is not None
         if self._stopping:
             schedule.cancel()
         self._bring_back()
+        self._go_on()
         while True:
             now = clock()
             at_us = now_us() if told else 0
@@ -328,6 +339,18 @@ class Runner:
         self._leaving = True
         self._executor.wake()
 
+    def _go_on(self) -> None:
+        """With the tries that were under way, whether or not anything may start now."""
+        if not self._going:
+            return
+        going, self._going = self._going, {}
+        for key, (number, began_us) in going.items():
+            if self._journal is not None:
+                self._journal.going[key] = (number, began_us)
+            self._executor.start(key, number)
+        if self._stopping:
+            self._executor.stop()
+
     def _keep_up(self) -> None:
         if self._leaving:
             self._leaving = False
@@ -348,9 +371,10 @@ class Runner:
         return not any(self.schedule.states[key] in under_way for key in self.plan.closings)
 
     def _hear(self, news: Iterable[Ended | Late]) -> None:
+        clock, now_us = self._clock
         for one in news:
             if isinstance(one, Ended):
-                self._ended(one.key, one.number, one.outcome, clocks.monotonic(), clocks.now_us())
+                self._ended(one.key, one.number, one.outcome, clock(), now_us())
             else:
                 self._ignore(Ignored(f"{self.plan.names[one.key]} {one.what}"))
 
@@ -451,31 +475,39 @@ class Runner:
         if self._strict and failure is not None and failure.looks_broken:
             # A slip in the code says nothing about the world: Run must not act on it.
             raise BrokenJob(key, number, failure)
-        event = RunIntended(
-            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt, replies
-        )
+        now_us, shared, storage = self._clock.now_us(), outcome.shared, outcome.storage
+        event = RunIntended(now_us, key, number, failure, shared, storage, attempt, replies)
         self._record.write(event)
         if self.plan.rules[key].has_cleanup:
             self.unwinding.entered(key, number, outcome)
 
     def _claimed(self, key: int, number: int, attempt: str, worker: str, address: str) -> None:
-        self._record.write(StepClaimed(clocks.now_us(), key, number, attempt, worker, address))
+        self._record.write(StepClaimed(self._clock.now_us(), key, number, attempt, worker, address))
+
+    def _given_back(self, key: int, number: int, attempt: str, worker: str) -> None:
+        self._record.write(StepGivenBack(self._clock.now_us(), key, number, attempt, worker))
+
+    def _rechecks(self, key: int, number: int, failure: Failure | None) -> None:
+        told = failure and failure._replace(exception=None)
+        self._record.write(RecheckIntended(self._clock.now_us(), key, number, told))
 
     def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:
         told = (key, number, notice, transport)
         if told in self._told:
             return False
         self._told.add(told)
-        self._record.write(NoticeIntended(clocks.now_us(), *told))
+        self._record.write(NoticeIntended(self._clock.now_us(), *told))
         return True
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
-        self._record.tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
+        self._record.tell(PhaseEnded(self._clock.now_us(), key, number, phase, failure))
 
     def _started_process(self, key: int, number: int, pid: int) -> None:
         if self._journal is not None:
             started, boot = process_started(pid), boot_id()
-            self._journal.write(ProcessStarted(clocks.now_us(), key, number, pid, started, boot))
+            self._journal.write(
+                ProcessStarted(self._clock.now_us(), key, number, pid, started, boot)
+            )
 
     def _say_started(self) -> None:
         """Before anything is done, and not for a run that is only to be ended."""
@@ -496,7 +528,7 @@ class Runner:
             raise
         if self._ticked is not None:
             self._ticked()
-        now = clocks.monotonic()
+        now = self._clock.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
@@ -507,7 +539,7 @@ class Runner:
         """Answer a request, and do what it wants. Any thread."""
         journal = self._journal
         assert journal is not None
-        answer, event = decide(request, self.plan, self._in_doubt, clocks.now_us())
+        answer, event = decide(request, self.plan, self._in_doubt, self._clock.now_us())
         event = event and self._record.redacted(event)
         # First, so that no Run starts once the answer is there.
         self._stopping = self._stopping or isinstance(event, RunCancelled)
@@ -543,7 +575,8 @@ class Runner:
     def _broke(self, broken: BrokenJob) -> None:
         """A strict run met a slip in a job's code: the try is over, and so is the run."""
         outcome = Outcome(Ending.FAILED, failure=broken.failure, final=True)
-        self._ended(broken.key, broken.number, outcome, clocks.monotonic(), clocks.now_us())
+        clock, now_us = self._clock
+        self._ended(broken.key, broken.number, outcome, clock(), now_us())
         self._interrupted()
 
     def _interrupted(self) -> None:
@@ -552,8 +585,8 @@ class Runner:
         self.schedule.cancel()
         if self._executor.blocks:
             return
-        give_up_at = clocks.monotonic() + STOP_GRACE_S
-        while self._executor.running and clocks.monotonic() < give_up_at:
+        give_up_at = self._clock.monotonic() + STOP_GRACE_S
+        while self._executor.running and self._clock.monotonic() < give_up_at:
             try:
                 self._hear(self._executor.wait(TICK_S))
             except CutShort as short:
@@ -565,7 +598,9 @@ class Runner:
         self.schedule.withdrawn(short.key)
         if self._journal is not None:
             self._journal.going.pop(short.key, None)
-        self._record.tell(JobStood(clocks.now_us(), short.key, short.number, JobState.CANCELLED))
+        self._record.tell(
+            JobStood(self._clock.now_us(), short.key, short.number, JobState.CANCELLED)
+        )
 
     # The end
 
@@ -599,7 +634,7 @@ class Runner:
         if self._record.is_wanted:
             counts = Counter(self.schedule.states_shown())
             told = {str(shown): count for shown, count in counts.items()}
-            ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
+            ended = RunEnded(self._clock.now_us(), state, told, len(self.ignored))
             self._record.write(*self._notices(state), ended, state=state)
         self._work.is_written = True
         self.left = state
