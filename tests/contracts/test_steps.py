@@ -583,7 +583,7 @@ class StepsContract:
 
     def test_what_closes_a_chain_is_not_taken_back(self, network: Network) -> None:
         hand = network.hand()
-        on = network.stage(node(finally_=True))
+        on = network.stage(node(finally_=True), work={"closings": {0}})
         on.start()
         step = hand.next()
         on.steps.stop()

@@ -35,7 +35,7 @@ def test_a_queued_run_is_listed_and_shown(queued: Place) -> None:
     first, second = queued.type("show", FIRST), queued.type("show", SECOND)
     assert first.lines[0].endswith("queued")
     assert "  it waits for a core to take it up (headway core)" in first.lines
-    assert f"  it waits for the lock catalogue, which run {FIRST[:12]} has" in second.lines
+    assert f"  it waits for the lock catalogue, which run {FIRST[:12]} of me has" in second.lines
     assert "took" not in first.out
 
 
@@ -43,7 +43,7 @@ def test_why_says_what_a_queued_run_waits_for(queued: Place) -> None:
     said = queued.type("why", SECOND)
     assert said.lines == [
         f"no job of run {SECOND[:12]} is in trouble: it is queued",
-        f"  it waits for the lock catalogue, which run {FIRST[:12]} has",
+        f"  it waits for the lock catalogue, which run {FIRST[:12]} of me has",
     ]
     said = queued.type("why", FIRST, "Welcome")
     assert "  it waits for a core to take it up (headway core)" in said.lines

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
@@ -91,6 +92,26 @@ class Place:
 
     def last_run(self) -> str:
         return str(self.type("runs", "--json").json[0]["run"])
+
+
+@contextmanager
+def begun(place: Place, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    """A command that is left running, and does not outlive the block."""
+    with place.begin(*words) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def told(process: "subprocess.Popen[str]", words: str) -> str:
+    """The next line with these words that a command says."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"{words!r} was not told")
 
 
 def ended(process: "subprocess.Popen[str]") -> Said:

@@ -12,7 +12,7 @@ from headway.jobs.plan import Plan
 from headway.jobs.schedule import Schedule
 from headway.jobs.standing import FINAL, SUCCEEDED
 from headway.jobs.states import JobState
-from headway.releases.compiling import compile_playbook
+from headway.releases.compiling import CompiledPlaybook, compile_playbook
 from headway.releases.document import Document, Located
 from headway.releases.reading import playbook_of
 from headway.releases.surroundings_reading import from_plain
@@ -26,12 +26,16 @@ def no_jobs(ref: str) -> Any:
     raise AssertionError(ref)
 
 
-def plan_of(*sequences: dict[str, Any], around: Any = None) -> Plan:
+def compiled_of(*sequences: dict[str, Any], around: Any = None) -> CompiledPlaybook:
     """``around``: what surrounds it, as plain JSON."""
     plain = {"group": "orchard", "name": "Pick", "execution": list(sequences)}
     playbook = playbook_of(Document("pick.yaml", Located.of(plain)))
     surroundings = from_plain(around or {}, "around")
-    return compile_playbook(playbook, no_jobs, surroundings=surroundings).plan
+    return compile_playbook(playbook, no_jobs, surroundings=surroundings)
+
+
+def plan_of(*sequences: dict[str, Any], around: Any = None) -> Plan:
+    return compiled_of(*sequences, around=around).plan
 
 
 def step(name: str, **job: Any) -> Any:
@@ -39,7 +43,7 @@ def step(name: str, **job: Any) -> Any:
 
 
 @st.composite
-def steps(draw: st.DrawFn, most: int) -> list[Any]:
+def steps(draw: st.DrawFn, most: int, *, timeouts: bool = False) -> list[Any]:
     found = []
     for number in range(draw(st.integers(1, most))):
         job: dict[str, Any] = {}
@@ -49,6 +53,8 @@ def steps(draw: st.DrawFn, most: int) -> list[Any]:
             job["check"] = f"noop:Is{number}"
         if draw(st.booleans()):
             job |= {"tries": 2, "retry_delay": draw(st.integers(0, 3))}
+        if timeouts and draw(st.booleans()):
+            job["timeout"] = draw(st.sampled_from([2, 20]))
         if draw(st.booleans()):
             job["on_lost"] = draw(st.sampled_from(["rerun", "fail", "ask"]))
         found.append(step(f"Do{number}", **job))
@@ -56,20 +62,24 @@ def steps(draw: st.DrawFn, most: int) -> list[Any]:
 
 
 @st.composite
-def playbook_plans(draw: st.DrawFn) -> Plan:
+def playbooks(draw: st.DrawFn, *, timeouts: bool = False) -> CompiledPlaybook:
     """One or two sequences over some hosts: lanes, preflight, several cleanups in a chain."""
     sequences = []
     for _ in range(draw(st.integers(1, 2))):
         one: dict[str, Any] = {
             "description": "pick",
             "hosts": [f"h{number}" for number in range(draw(st.integers(1, 3)))],
-            "steps": draw(steps(3)),
+            "steps": draw(steps(3, timeouts=timeouts)),
             "parallel": draw(st.integers(1, 3)),
         }
         if draw(st.booleans()):
-            one["preflight"] = draw(steps(2))
+            one["preflight"] = draw(steps(2, timeouts=timeouts))
         sequences.append(one)
-    return plan_of(*sequences, around=draw(around()))
+    return compiled_of(*sequences, around=draw(around()))
+
+
+def playbook_plans() -> st.SearchStrategy[Plan]:
+    return playbooks().map(lambda compiled: compiled.plan)
 
 
 @st.composite

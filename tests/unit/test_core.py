@@ -1,18 +1,23 @@
 """A core drives deployments to their ends, whatever becomes of the process, all in memory."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
-from headway.jobs.events import StepClaimed, TryEnded, decode
+from headway.jobs.events import RunIntended, RunResumed, StepClaimed, TryEnded, decode, encode
+from headway.jobs.job import RunonlyJob
+from headway.jobs.outcomes import Ending, Phase
 from headway.jobs.states import RunState
 from headway.ports.bus import DIRECT_REPLY_TO, Message
-from headway.runtime import clocks
+from headway.runtime import clocks, ownership
+from headway.runtime import core as core_module
 from headway.runtime.core import CoreRules
 from headway.runtime.deploying import deploy, read_release
 from headway.runtime.serving_core import CoreService
@@ -211,6 +216,133 @@ def test_a_step_in_doubt_is_settled_and_its_deployment_goes_on(place: Place) -> 
     place.store.ask(run, "settle", {"key": 0, "how": "done"}, "anna", clocks.now_us())
     until(lambda: place.state(run) is RunState.SUCCEEDED)
     assert len(worker.steps) == 1
+
+
+def asked(place: Place, run: str, verb: str, **args: Any) -> str:
+    """What a core answers to a request."""
+    number = place.store.ask(run, verb, args, "anna", clocks.now_us())
+
+    def answer() -> str | None:
+        request = place.store.request(number)
+        assert request is not None
+        return request.answer
+
+    until(lambda: answer() is not None)
+    return str(answer())
+
+
+def test_a_deployment_that_was_cancelled_can_go_on(place: Place) -> None:
+    place.serve(NoopWorker)
+    run = place.deploy(place.playbook())
+    place.store.ask(run, "cancel", {}, "anna", clocks.now_us())
+    place.core()
+    assert place.ended(run) is RunState.CANCELLED
+    assert asked(place, run, "resume") == "it goes on"
+    until(lambda: place.state(run) is RunState.SUCCEEDED)
+    assert place.store.find(run).lap == 1
+
+
+WITH_JOBS = TWO_HOSTS.replace("noop:Second", "{python: headway.testing.sample_jobs:Runs}")
+
+
+@pytest.mark.parametrize("text", [TWO_HOSTS, WITH_JOBS], ids=["steps alone", "Python jobs, too"])
+def test_a_deployment_goes_on_when_somebody_has_settled_what_is_in_doubt(
+    place: Place, text: str
+) -> None:
+    place.serve(NoopWorker)
+    run = place.deploy(place.playbook(text))
+    store, now_us = place.store, clocks.now_us()
+    lost = TryEnded(now_us, 0, 1, Ending.IN_DOUBT, phase=Phase.RUN, executed=True, final=True)
+    epoch = store.take(run, 0, ownership.this_process())
+    rows = [encode(RunIntended(now_us, 0, 1)), encode(lost)]
+    store.append(run, epoch, 1, 2, rows, state=RunState.IN_DOUBT)
+    place.core()
+    assert asked(place, run, "settle", key=0, how="done") == "noop:First@web1 is settled: done"
+    until(lambda: place.state(run) is RunState.SUCCEEDED)
+    ends = [event.key for event in place.events(run) if isinstance(event, TryEnded)]
+    assert ends == [0, 1, 2, 3]
+
+
+def test_a_deployment_is_not_taken_up_twice_while_its_python_job_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go = threading.Semaphore(0), threading.Event()
+
+    class Long(RunonlyJob):
+        def Run(self) -> None:
+            began.release()
+            assert go.wait(SOON_S)
+
+    module = ModuleType("long_jobs")
+    module.Long = Long  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "long_jobs", module)
+    monkeypatch.setattr(
+        core_module, "SWEEP_S", 0.0
+    )  # every look is for what was left to nobody, too
+    looks = threading.Semaphore(0)
+    core_runs = place.store.core_runs
+
+    def counted(*, unowned: bool) -> Any:
+        looks.release()
+        return core_runs(unowned=unowned)
+
+    monkeypatch.setattr(place.store, "core_runs", counted)
+    text = TWO_HOSTS.replace("noop:First, noop:Second", "python: long_jobs:Long")
+    run = place.deploy(place.playbook(text.replace("[web1, web2]", "[web1]")))
+    place.core()
+    assert began.acquire(timeout=SOON_S)
+    while looks.acquire(blocking=False):
+        pass  # those before it began
+    for _ in range(3):
+        assert looks.acquire(timeout=SOON_S)
+    go.set()
+    assert place.ended(run) is RunState.SUCCEEDED
+    assert not [event for event in place.events(run) if isinstance(event, RunResumed)]
+    assert not began.acquire(blocking=False)
+
+
+def test_what_makes_no_sense_of_a_deployment_is_refused_in_words(place: Place) -> None:
+    worker = held()
+    place.serve(worker)
+    run = place.deploy(place.playbook())
+    place.core()
+    assert worker.begun.acquire(timeout=SOON_S)
+    assert asked(place, run, "resume") == "refused: the run goes on already"
+    assert asked(place, run, "retry") == "refused: the run is not over"
+    worker.go.set()
+    assert place.ended(run) is RunState.SUCCEEDED
+    assert asked(place, run, "retry") == "refused: the run is succeeded"
+    assert asked(place, run, "resume") == "refused: the run is succeeded"
+    assert asked(place, run, "cancel") == "refused: the run is over"
+    nobodys = TWO_HOSTS.replace("noop:", "other:").replace("Two hosts", "Nobody serves it")
+    failed = place.deploy(place.playbook(nobodys))
+    assert place.ended(failed) is RunState.FAILED
+    assert asked(place, failed, "retry", job="nobody").startswith("refused: ")
+    assert asked(place, failed, "resume") == "refused: the run is failed"
+
+
+def test_a_deployment_that_is_tried_anew_waits_for_its_lock(place: Place) -> None:
+    worker = held()
+    worker.go.set()
+    place.serve(worker)
+    locked = "lock: [catalogue]" + TWO_HOSTS
+    fails = place.deploy(place.playbook(locked.replace("noop:Second", "other:Step")))
+    core = place.core()
+    assert place.ended(fails) is RunState.FAILED
+    core.stop()
+    worker.go.clear()
+    worker.begun = threading.Semaphore(0)
+    holder = place.deploy(place.playbook(locked.replace("Two hosts", "Another")))
+    place.serve(type("OtherWorker", (NoopWorker,), {}))
+    place.core()
+    assert worker.begun.acquire(timeout=SOON_S)
+    assert asked(place, fails, "retry", job=None) == "it is tried anew"
+    assert place.state(fails) is RunState.QUEUED
+    assert [lock.run for lock in place.store.ahead_of(fails)] == [holder]
+    worker.go.set()
+    assert place.ended(holder) is RunState.SUCCEEDED
+    until(lambda: place.state(fails) is RunState.SUCCEEDED)
+    assert place.store.find(fails).lap == 2
 
 
 class Asker:

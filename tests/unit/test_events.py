@@ -17,6 +17,7 @@ from headway.jobs.events import (
     NoticeIntended,
     PhaseNoticeIntended,
     ProcessStarted,
+    RecheckIntended,
     RequestAnswered,
     Row,
     RunBegan,
@@ -29,6 +30,7 @@ from headway.jobs.events import (
     RunUnpaused,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
     decode,
@@ -68,6 +70,8 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     TryStarted: st.builds(TryStarted, MOMENT, KEY, NUMBER),
     RunIntended: st.builds(RunIntended, MOMENT, KEY, NUMBER, FAILURE, CHANGES, CHANGES, TEXT),
     StepClaimed: st.builds(StepClaimed, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    StepGivenBack: st.builds(StepGivenBack, MOMENT, KEY, NUMBER, TEXT, TEXT),
+    RecheckIntended: st.builds(RecheckIntended, MOMENT, KEY, NUMBER, FAILURE),
     NoticeIntended: st.builds(NoticeIntended, MOMENT, KEY, NUMBER, TEXT, TEXT),
     PhaseNoticeIntended: st.builds(
         PhaseNoticeIntended, MOMENT, TEXT, TEXT, st.lists(TEXT).map(tuple), TEXT

@@ -97,7 +97,7 @@ def test_to_go_on_with_what_is_not_paused_changes_nothing(place: Place) -> None:
     run = place.deploy(place.playbook())
     place.core()
     assert worker.begun.acquire(timeout=SOON_S)
-    assert asked(place, run, "resume") == "it goes on: it is not paused"
+    assert asked(place, run, "resume") == "refused: the run goes on already"
     worker.go.set()
     assert place.ended(run) is RunState.SUCCEEDED
     assert not any(isinstance(event, RunUnpaused) for event in place.events(run))

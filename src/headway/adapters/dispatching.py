@@ -71,9 +71,10 @@ class Lost(NamedTuple):
 
 
 class GivenBack(NamedTuple):
-    """The worker that had it has not begun, and does not want it; its message is settled."""
+    """The worker that had it has not begun, and does not want it."""
 
     worker: str
+    settle: Callable[[], object]  # once that is stored
 
 
 class Answered(NamedTuple):
@@ -82,7 +83,7 @@ class Answered(NamedTuple):
     response: Response
     worker: str  # who sent it, as far as it says
     notices: tuple[str, ...]  # the notices that the worker sent, each "phase.transport"
-    settle: Callable[[], None]  # once what follows from it is stored
+    settle: Callable[[], object]  # once what follows from it is stored
     closing: bool = False  # whether a last line of output follows it; the two ways may differ
 
 
@@ -111,6 +112,8 @@ class Overheard(NamedTuple):
     """Something that counts for nothing, and why."""
 
     reason: str
+    # Once what was heard before is stored: perhaps it is the same again, from a lost connection.
+    settle: Callable[[], object] = lambda: None
 
 
 Heard = Claimed | GivenBack | Lost | Answered | Line | Notified | Undelivered | Overheard
@@ -150,6 +153,8 @@ class Dispatcher:
         durable: str = "",
         watches: Sequence[str] = (names.OUTPUT, names.notify_key("#")),
         lost_after_s: float = LOST_AFTER_S,
+        look_s: float | None = LOOK_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """The bus is open, or will be before ``open``.
 
@@ -157,13 +162,16 @@ class Dispatcher:
         connection is lost; ``durable``: and for whoever follows with the same name, even if the
         broker is killed; a word that no other of the name has had. ``watches``: the keys of what
         it listens to besides. ``lost_after_s``: how long a worker that cannot be found is waited
-        for.
+        for. ``look_s``: how often the workers that hold attempts are looked for; None: when
+        somebody calls ``look``.
         """
         self.ignored: Counter[str] = Counter()  # what counted for nothing, by reason
         self._bus = bus
         self._name = name
         self._durable = durable
         self._watches = watches
+        self._look_s = look_s
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._making = threading.Lock()  # a reply queue
         self._claims = Claims()
@@ -179,6 +187,7 @@ class Dispatcher:
         self._queues: list[str] = []  # for replies
         # Queues of those before, on which something is owed, and whether it is heard.
         self._adopted: dict[str, bool] = {}
+        self._answers_claims = False
         self._consumers: list[Consumer] = []
 
     @property
@@ -186,10 +195,11 @@ class Dispatcher:
         return f"{self._name}.claims"
 
     def open(self) -> None:
-        """Raises: Refused, Unavailable."""
+        """A durable one answers claims from ``hear_adopted`` on. Raises: Refused, Unavailable."""
         claims, watch = self._queue(self.claims_queue, CLAIMS_KEPT_S), f"{self._name}.watch"
         self._bus.declare(Exchange(names.EXCHANGE), claims)
-        self._consume(claims.name, self._on_claim)
+        if not self._durable:
+            self._answer_claims()
         if self._watches:
             bindings = tuple(Binding(names.EXCHANGE, key) for key in self._watches)
             # Not kept for us: what nobody hears of these is lost, and nothing waits for it.
@@ -201,8 +211,11 @@ class Dispatcher:
             self._consume(watch, self._on_watched)
         self._more_replies(0)
         self._bus.listen(self._on_news)
-        self._looking = threading.Thread(target=self._look_on, name="headway-holders", daemon=True)
-        self._looking.start()
+        if self._look_s is not None:
+            self._looking = threading.Thread(
+                target=self._look_on, args=(self._look_s,), name="headway-holders", daemon=True
+            )
+            self._looking.start()
 
     def close(self) -> None:
         """Nothing more is wanted. Queues that are not durable are removed."""
@@ -269,6 +282,7 @@ class Dispatcher:
     ) -> None:
         """Take up an attempt that a dispatcher of this name, which has gone, offered, or was
         about to. ``worker``, ``address``: as it was claimed; None: as far as is known, nobody has.
+        One without an address claims nothing, and has said that it has started.
 
         Nothing is heard of it before ``hear_adopted``. Raises: WireError for what cannot be sent.
         """
@@ -283,6 +297,7 @@ class Dispatcher:
             deadline_us=deadline_us,
             notifies=notifies,
             worker=worker,
+            has_started=worker is not None and not address,
         )
         offer.is_out = True
         if worker is not None and address:
@@ -304,6 +319,7 @@ class Dispatcher:
         deadline_us: int | None,
         notifies: bool,
         worker: str | None = None,
+        has_started: bool = False,
     ) -> _Offer:
         body = step.encode()
         headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue}
@@ -322,7 +338,7 @@ class Dispatcher:
         offer = _Offer(attempt, run, replies, names.worker_key(command), message, told)
         with self._lock:
             self._offers[attempt] = offer
-            self._claims.offer(attempt, run, replies, worker)
+            self._claims.offer(attempt, run, replies, worker, has_started=has_started)
             self._runs.setdefault(run, _Run()).attempts[attempt] = None
         return offer
 
@@ -413,14 +429,17 @@ class Dispatcher:
             elif isinstance(answer, Grant) and answer.granted and offer is not None:
                 offer.is_out = True
                 offer.asks = claim.worker, message.reply_to or ""
+        settle = partial(self._bus.settle, delivery, Settlement.ACK)
         if isinstance(answer, Ignored):
             self._ignore(delivery, offer, answer.reason)
             return
-        self._bus.settle(delivery, Settlement.ACK)
+        if isinstance(answer, Attempt) and offer is not None:
+            offer.told(offer.attempt, GivenBack(claim.worker, settle))
+            return
+        settle()
         if isinstance(answer, Attempt):
-            if offer is not None:
-                offer.told(offer.attempt, GivenBack(claim.worker))
-        elif message.reply_to is None:
+            return
+        if message.reply_to is None:
             self._ignore(None, offer, "a claim without reply address")
         elif answer.granted and offer is not None:
             grant = partial(self._grant, offer.attempt, claim.worker, message.reply_to)
@@ -458,10 +477,7 @@ class Dispatcher:
             reason = known.reason if isinstance(known, Ignored) else "nobody waits for it"
             self._ignore(delivery, self._offer_of(message), f"{response.status}: {reason}")
             return
-
-        def settle() -> None:
-            self._bus.settle(delivery, Settlement.ACK)
-
+        settle = partial(self._bus.settle, delivery, Settlement.ACK)
         closing = message.headers.get(names.CLOSING) is True
         offer.told(offer.attempt, Answered(response, worker, notices, settle, closing))
 
@@ -496,9 +512,13 @@ class Dispatcher:
             return self._offers[oldest] if oldest is not None else None
 
     def _ignore(self, delivery: Delivery | None, offer: _Offer | None, reason: str) -> None:
-        if delivery is not None:
-            self._bus.settle(delivery, Settlement.ACK)
         self.ignored[reason] += 1
+        settle = partial(self._bus.settle, delivery, Settlement.ACK) if delivery else None
+        if offer is not None and settle is not None and offer.run in self._runs:
+            offer.told(offer.attempt, Overheard(reason, settle))
+            return
+        if settle is not None:
+            settle()
         if offer is not None:
             offer.told(offer.attempt, Overheard(reason))
 
@@ -547,14 +567,15 @@ class Dispatcher:
         if isinstance(news, Opened):
             self._was_away = True
 
-    def _look_on(self) -> None:
+    def _look_on(self, look_s: float) -> None:
         while not self._closed.is_set():
             self._wanted.wait()
-            self._closed.wait(LOOK_S)
+            self._closed.wait(look_s)
             if not self._closed.is_set():
-                self._look()
+                self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See whether the workers that hold attempts are still there."""
         with self._lock:
             addresses = dict(self._holders.addresses)
             if not addresses:
@@ -562,7 +583,7 @@ class Dispatcher:
                 return
             was_away, self._was_away = self._was_away, False
             if was_away:
-                self._holders.was_away(time.monotonic())
+                self._holders.was_away(self._monotonic())
             granted = dict(self._granted) if was_away else {}
         for attempt, worker in granted.items():
             # A grant may have gone with our connection; the worker would ask again much later.
@@ -577,7 +598,7 @@ class Dispatcher:
 
     def _found(self, worker: str, *, is_there: bool) -> None:
         with self._lock:
-            if not self._holders.found(worker, is_there, time.monotonic()):
+            if not self._holders.found(worker, is_there, self._monotonic()):
                 return
             offers = [self._offers.get(one.id) for one in self._claims.lost(worker)]
         for offer in offers:
@@ -626,9 +647,18 @@ class Dispatcher:
     def _consume(self, queue: str, handler: Callable[[Delivery], None]) -> None:
         self._consumers.append(self._bus.consume(queue, handler, prefetch=PREFETCH, inline=True))
 
+    def _answer_claims(self) -> None:
+        self._consume(self.claims_queue, self._on_claim)
+        self._answers_claims = True
+
     def hear_adopted(self) -> None:
-        """Take what is answered to adopted attempts, all of which are known now: what is heard of
-        others counts for nothing. Raises: Refused, Unavailable."""
+        """Take claims, and what is answered to adopted attempts, all of which are known now: who
+        claims another is denied it, and what is heard of it counts for nothing.
+
+        Raises: Refused, Unavailable.
+        """
+        if not self._answers_claims:
+            self._answer_claims()
         for name in [name for name, is_heard in self._adopted.items() if not is_heard]:
             # One that has expired is made again, so that it is heard as others are.
             self._bus.declare(self._queue(name, KEPT_S))

@@ -68,6 +68,8 @@ class Adopted(NamedTuple):
     worker: str | None = None  # who has it; None: nobody, as far as is written
     address: str = ""
     reason: Failure | None = None  # the Check's
+    has_ended: bool = False  # it is over itself, and only its Check is to be asked again …
+    run_failed: Failure | None = None  # … and this is how it failed, if it did
 
 
 @dataclass(slots=True)
@@ -129,6 +131,7 @@ class Steps:
         adopted: Mapping[tuple[int, int], Adopted] | None = None,
         woken: Callable[[], object] | None = None,
         closing_s: float = CLOSING_S,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``adopted``: by key and number of the try. ``woken`` is called, in any thread, when
         there is news for whoever does not wait."""
@@ -142,6 +145,7 @@ class Steps:
         self._adopted = dict(adopted or {})
         self._woken = woken
         self._closing_s = closing_s
+        self._monotonic = monotonic
         self._trials: dict[int, _Trial] = {}
         self._attempts: dict[str, _Trial] = {}
         self._clocks: list[tuple[float, str]] = []  # heap: when to look at an attempt
@@ -151,9 +155,10 @@ class Steps:
         self._backlog: deque[tuple[int, int]] = deque()  # tries of jobs, until ``inner`` is free
         self._news: queue.SimpleQueue[tuple[str, Heard] | None] = queue.SimpleQueue()
         self._ended: list[Ended | Late] = []
-        # Answers, settled once their consequence was handed out and something is asked for again.
-        self._to_settle: list[Answered] = []
-        self._handed_out: list[Answered] = []
+        # Settled once their consequence was handed out and something is asked for again.
+        self._to_settle: list[Answered | Overheard] = []
+        self._handed_out: list[Answered | Overheard] = []
+        self._stopped = False
         self._work: Work
 
     # An executor's surface
@@ -183,6 +188,7 @@ class Steps:
             return self._start_job(key, number)
         if node.check is None and not self._work.act:
             return Outcome(Ending.FAILED, failure=NO_CHECK, final=True)
+        self._closing_until = None  # there is more to come than last lines
         phase = Phase.RUN if node.check is None else Phase.CHECK
         trial = self._trials[key] = _Trial(key, number, node, phase, reason=NO_CHECK)
         adopted = self._adopted.pop((key, number), None)
@@ -196,13 +202,13 @@ class Steps:
 
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
         self._settle_handed_out()
-        until = None if timeout_s is None else time.monotonic() + timeout_s
+        until = None if timeout_s is None else self._monotonic() + timeout_s
         while not self._ended:
             self._start_backlog()
             if self._ended or not self._heard_within(self._left_s(until)):
                 break
             self._look_at_clocks()
-            if until is not None and time.monotonic() >= until:
+            if until is not None and self._monotonic() >= until:
                 break
         ended, self._ended = self._ended, []
         self._handed_out, self._to_settle = self._to_settle, []
@@ -228,15 +234,15 @@ class Steps:
         if not self._closing:
             return True
         if self._closing_until is None:
-            self._closing_until = time.monotonic() + self._closing_s
-        return time.monotonic() >= self._closing_until
+            self._closing_until = self._monotonic() + self._closing_s
+        return self._monotonic() >= self._closing_until
 
     def hear_out(self) -> Iterable[Late]:
-        until = self._closing_until or time.monotonic() + self._closing_s
+        until = self._closing_until or self._monotonic() + self._closing_s
         others: list[tuple[str, Heard] | None] = []
         while self._closing:
             try:
-                news = self._news.get(timeout=max(0.0, until - time.monotonic()))
+                news = self._news.get(timeout=max(0.0, until - self._monotonic()))
             except queue.Empty:
                 break
             if news is None or news[0] in self._attempts:
@@ -253,20 +259,30 @@ class Steps:
         """Ask jobs to end. A step that a worker has goes on; one that nobody has is taken back."""
         if self._inner is not None:
             self._inner.stop()
+        self._stopped = True
         for trial in list(self._trials.values()):
-            closes = self._work.rules[trial.key].finally_
-            if not closes and (not trial.is_offered or self._dispatcher.withdraw(trial.attempt)):
-                self._news.put((trial.attempt, _TAKEN_BACK))
+            if self._is_unwanted(trial) and (
+                not trial.is_offered or self._dispatcher.withdraw(trial.attempt)
+            ):
+                self._take_back(trial)
         self.wake()
+
+    def _is_unwanted(self, trial: _Trial) -> bool:
+        """Whether nobody is to begin what it is about to have done."""
+        return self._stopped and trial.key not in self._work.closings
+
+    def _take_back(self, trial: _Trial) -> None:
+        trial.taken_back = True
+        self._news.put((trial.attempt, _TAKEN_BACK))
 
     def wake(self) -> None:
         self._tell(None)
 
     def close(self) -> None:
-        if self._work.is_written:
-            self._settle_handed_out()
         if self._work.run:
             self._dispatcher.leave(self._work.run)
+        if self._work.is_written:
+            self._settle_all()
         self._trials.clear()
         self._attempts.clear()
         self._closing.clear()
@@ -312,7 +328,7 @@ class Steps:
         if not self._work.act and trial.phase is not Phase.CHECK:
             raise RuntimeError(f"{trial.node.name}: only its Check is to be asked")
         trial.attempt = trial.attempt or self._new_id()
-        trial.ends_at = time.monotonic() + self._timeout_of(trial)
+        trial.ends_at = self._monotonic() + self._timeout_of(trial)
         trial.is_offered = trial.started = trial.is_closed = False
         trial.claimed_by = None
         self._attempts[trial.attempt] = trial
@@ -322,12 +338,17 @@ class Steps:
     def _adopt(self, trial: _Trial, adopted: Adopted) -> None:
         """Go on with an attempt at the step itself that somebody before us dispatched."""
         trial.phase, trial.reason = Phase.RUN, adopted.reason
+        if adopted.has_ended:
+            trial.began, trial.run_failed = True, adopted.run_failed
+            trial.phase = Phase.RECHECK
+            self._dispatch(trial)
+            return
         trial.attempt, trial.replies = adopted.attempt, adopted.replies
         trial.claimed_by, trial.began = adopted.worker, adopted.worker is not None
         trial.is_offered = True
         timeout_us = round(self._timeout_of(trial) * 1e6)
         left_s = (adopted.began_us + timeout_us - self._now_us()) / 1e6
-        trial.ends_at = time.monotonic() + max(left_s, ADOPTED_S)
+        trial.ends_at = self._monotonic() + max(left_s, ADOPTED_S)
         self._attempts[trial.attempt] = trial
         heappush(self._clocks, (trial.ends_at, trial.attempt))
         node, call = trial.node, trial.call
@@ -351,10 +372,10 @@ class Steps:
         return self._work.rules[trial.key].timeout_s or self._timeout_s
 
     def _offer(self, trial: _Trial, attempt: str) -> None:
-        if self._attempts.get(attempt) is not trial:
+        if self._attempts.get(attempt) is not trial or trial.taken_back:
             return  # the run was stopped before it could be sent
         node, call = trial.node, trial.call
-        left_s = trial.ends_at - time.monotonic()
+        left_s = trial.ends_at - self._monotonic()
         try:
             self._dispatcher.offer(
                 trial.attempt,
@@ -377,7 +398,7 @@ class Steps:
         return self._work.run
 
     def _again_soon(self, trial: _Trial) -> None:
-        trial.again_at = time.monotonic() + self._again_s
+        trial.again_at = self._monotonic() + self._again_s
         heappush(self._clocks, (trial.again_at, trial.attempt))
 
     def _told(self, attempt: str, heard: Heard) -> None:
@@ -430,7 +451,7 @@ class Steps:
         limits = [wake_at] if wake_at is not None else []
         if until is not None:
             limits.append(until)
-        return max(0.0, min(limits) - time.monotonic()) if limits else None
+        return max(0.0, min(limits) - self._monotonic()) if limits else None
 
     def _clocked(self, at: float, attempt: str) -> _Trial | None:
         """Whose clock that is, if it still is."""
@@ -438,7 +459,7 @@ class Steps:
         return trial if trial is not None and at in (trial.ends_at, trial.again_at) else None
 
     def _look_at_clocks(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         while self._clocks and self._clocks[0][0] <= now:
             at, attempt = heappop(self._clocks)
             trial = self._clocked(at, attempt)
@@ -451,7 +472,7 @@ class Steps:
         elif trial.again_at is not None and now >= trial.again_at:
             trial.again_at = None
             if trial.is_offered:
-                self._dispatcher.offer_again(trial.attempt)
+                self._work.after(partial(self._dispatcher.offer_again, trial.attempt))
             else:
                 self._offer(trial, trial.attempt)
 
@@ -466,9 +487,9 @@ class Steps:
                 self._work.after(partial(self._grant, trial, grant))
             case Lost(worker):
                 self._lost(trial, worker)
-            case GivenBack():
-                trial.claimed_by, trial.began = None, False
-                self._again_soon(trial)
+            case GivenBack(worker, settle):
+                self._given_back(trial, worker)
+                self._work.after(settle)
             case Undelivered(error):
                 self._undelivered(trial, error)
             case Answered():
@@ -477,6 +498,7 @@ class Steps:
                 self._say(trial, level, text)
                 trial.is_closed = trial.is_closed or closes
             case Overheard(reason):
+                self._to_settle.append(heard)
                 self._in_vain(trial.key, trial.number, reason)
             case Notified():
                 pass
@@ -484,10 +506,12 @@ class Steps:
     def _take_late(self, attempt: str, heard: Heard) -> None:
         """Of an attempt that is over."""
         key, number = self._past.get(attempt, (None, 0))
-        if isinstance(heard, Answered):
-            heard.settle()
-        if key is None:
+        if key is None or isinstance(heard, GivenBack):
+            if isinstance(heard, (Answered, GivenBack, Overheard)):
+                self._work.after(heard.settle)
             return
+        if isinstance(heard, (Answered, Overheard)):
+            self._to_settle.append(heard)
         match heard:
             case Line(level, text, closes):
                 self._write(key, number, level, text)
@@ -509,6 +533,15 @@ class Steps:
             self._work.claimed(trial.key, trial.number, trial.attempt, worker, address)
         trial.claimed_by = worker
 
+    def _given_back(self, trial: _Trial, worker: str) -> None:
+        if trial.phase is Phase.RUN and trial.claimed_by is not None:
+            self._work.given_back(trial.key, trial.number, trial.attempt, worker)
+        trial.claimed_by, trial.began = None, False
+        if self._is_unwanted(trial) and self._dispatcher.withdraw(trial.attempt):
+            self._take_back(trial)
+        else:
+            self._again_soon(trial)
+
     def _grant(self, trial: _Trial, grant: Callable[[], bool]) -> None:
         granted = grant()
         trial.began = trial.began or (granted and trial.phase is Phase.RUN)
@@ -529,7 +562,8 @@ class Steps:
         on_lost = self._work.rules[trial.key].on_lost
         if trial.phase is Phase.RUN and trial.node.check is None:
             trial.lost += 1
-            if on_lost == "rerun" and trial.lost < MOST_LOST:
+            again = on_lost == "rerun" and trial.lost < MOST_LOST
+            if again and not self._is_unwanted(trial):
                 self._say(trial, "warning", f"{failure.message}; it is sent again")
                 self._leave_attempt(trial)
                 self._enter_run(trial)
@@ -589,7 +623,12 @@ class Steps:
             result = result if failure is None else None
             self._end(trial, Outcome(step, result, failure, phase))
             return
+        answered, trial.answered = trial.answered, None
         self._leave_attempt(trial)
+        if step is Phase.RECHECK:
+            self._work.rechecks(trial.key, trial.number, failure)
+        if answered is not None:
+            self._work.after(answered.settle)
         if step is Phase.RUN:
             trial.reason = failure
             self._enter_run(trial)
@@ -638,9 +677,19 @@ class Steps:
 
     def _settle_handed_out(self) -> None:
         """What was handed out before has been written down."""
-        for answered in self._handed_out:
-            self._work.after(answered.settle)
+        for heard in self._handed_out:
+            self._work.after(heard.settle)
         self._handed_out.clear()
+
+    def _settle_all(self) -> None:
+        """Nothing follows any more from what has come."""
+        self._handed_out += self._to_settle
+        self._to_settle.clear()
+        while not self._news.empty():
+            news = self._news.get()
+            if news is not None and isinstance(news[1], (Answered, GivenBack, Overheard)):
+                self._work.after(news[1].settle)
+        self._settle_handed_out()
 
     def _carried_out(self, trial: _Trial) -> Outcome:
         """One phase, waited for; what is heard of others waits meanwhile."""
@@ -664,9 +713,9 @@ class Steps:
     def _hear_of(self, trial: _Trial, others: list[tuple[str, Heard] | None]) -> None:
         look_at = trial.ends_at if trial.again_at is None else min(trial.ends_at, trial.again_at)
         try:
-            news = self._news.get(timeout=max(0.0, look_at - time.monotonic()))
+            news = self._news.get(timeout=max(0.0, look_at - self._monotonic()))
         except queue.Empty:
-            self._look_at(trial, time.monotonic())
+            self._look_at(trial, self._monotonic())
             return
         if news is not None and self._attempts.get(news[0]) is trial:
             self._take(*news)

@@ -78,6 +78,25 @@ class StepClaimed(NamedTuple):
     address: str = ""  # exists for as long as the worker's connection; "" if none was given
 
 
+class StepGivenBack(NamedTuple):
+    """The worker that had the attempt has not begun and does not want it: somebody else may."""
+
+    at_us: int
+    key: int
+    number: int
+    attempt: str
+    worker: str
+
+
+class RecheckIntended(NamedTuple):
+    """A step itself is over, and its Check is about to be asked again."""
+
+    at_us: int
+    key: int
+    number: int
+    failure: Failure | None = None  # the step's, which decides nothing
+
+
 class NoticeIntended(NamedTuple):
     """People are about to be told of a step. The same is not told again."""
 
@@ -251,6 +270,8 @@ Event = (
     | TryStarted
     | RunIntended
     | StepClaimed
+    | StepGivenBack
+    | RecheckIntended
     | NoticeIntended
     | PhaseNoticeIntended
     | ProcessStarted
@@ -290,6 +311,8 @@ _KINDS: dict[str, type[Any]] = {
     "try-started": TryStarted,
     "run-intended": RunIntended,
     "step-claimed": StepClaimed,
+    "step-given-back": StepGivenBack,
+    "recheck-intended": RecheckIntended,
     "notice-intended": NoticeIntended,
     "phase-notice-intended": PhaseNoticeIntended,
     "process-started": ProcessStarted,

@@ -21,6 +21,7 @@ from headway.jobs.events import (
     PhaseEnded,
     PhaseNoticeIntended,
     ProcessStarted,
+    RecheckIntended,
     RequestAnswered,
     RunBegan,
     RunCancelled,
@@ -32,6 +33,7 @@ from headway.jobs.events import (
     RunUnpaused,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
 )
@@ -101,12 +103,10 @@ class Progress:
         match event:
             case RunBegan() | RunResumed() | RunRetried() | RunCancelled() | RunEnded():
                 self._changed(event)
-            case RunPaused(at_us, who, why):
+            case RunPaused(at_us, who, why) | RunUnpaused(at_us, who, why):
                 self._standing.apply(event)
-                self.changes.append(Change(at_us, "paused", who, why))
-            case RunUnpaused(at_us, who, why):
-                self._standing.apply(event)
-                self.changes.append(Change(at_us, "unpaused", who, why))
+                what = "paused" if isinstance(event, RunPaused) else "unpaused"
+                self.changes.append(Change(at_us, what, who, why))
             case TryEnded():
                 self._try_ended(event)
             case JobStood():
@@ -120,17 +120,27 @@ class Progress:
                 self.settled[event.key] = event
             case OutputWritten(_, key, _, _, text):
                 self.last_line[key] = text
-            case TryStarted() | RunIntended() | PhaseEnded() | CleanupIntended() | GateReached():
+            case TryStarted() | RunIntended() | RecheckIntended() | PhaseEnded():
+                self._went_on(event)
+            case CleanupIntended() | GateReached():
                 self._went_on(event)
             case StepClaimed(_, key, _, _, worker, _):
                 self.workers[key] = worker
+            case StepGivenBack(_, key, _, _, _):
+                self.workers.pop(key, None)
             case NoticeIntended() | PhaseNoticeIntended() | ProcessStarted() | RequestAnswered():
                 pass
             case GateAnswered():
-                pass  # kept with the gates; the end of the try follows
+                pass
 
     def _went_on(
-        self, event: TryStarted | RunIntended | PhaseEnded | CleanupIntended | GateReached
+        self,
+        event: TryStarted
+        | RunIntended
+        | RecheckIntended
+        | PhaseEnded
+        | CleanupIntended
+        | GateReached,
     ) -> None:
         key, number, at_us = event.key, event.number, event.at_us
         match event:
@@ -146,8 +156,9 @@ class Progress:
                 self.repairs += 1
                 began_us = self._began_us(key, number) or at_us
                 self.going[key] = Going(number, Phase.RUN, began_us, at_us, event.failure)
-            case PhaseEnded():
-                if event.phase is Phase.RUN and key in self.going:
+            case PhaseEnded() | RecheckIntended():
+                ended = Phase.RUN if isinstance(event, RecheckIntended) else event.phase
+                if ended is Phase.RUN and key in self.going:
                     going = self.going[key]
                     self.going[key] = going._replace(phase=Phase.RECHECK, since_us=at_us)
             case GateReached():
@@ -231,6 +242,15 @@ class Progress:
                 waits_us=waits_us,
             )
         )
+
+    def stood(self, event: TryEnded) -> JobStood:
+        """Where the end of a try, applied last, left its job: for who reads a growing journal."""
+        key, again_in_s = event.key, 0.0
+        last = self.last_try(key)
+        if last is not None and last.waits_us:
+            again_in_s = (last.waits_us - event.at_us) / 1e6
+        state = self._standing.states[key]
+        return JobStood(event.at_us, key, event.number, state, again_in_s)
 
     # What a reader asks
 

@@ -77,26 +77,31 @@ class Schedule:
         only: Iterable[int] | None = None,
         acted: Acted | None = None,
         paused: bool = False,
+        going: Iterable[int] = (),
     ) -> None:
         """Start anew, or from where a run stood.
 
         ``chance``: numbers from 0 up to 1, for jitter. ``states``, ``tries``, ``due`` (key to
         the time before which its next try does not start): where the jobs stand.
         ``only``: the keys to be brought about; the others are left pending. ``acted``: what is
-        to be put away.
+        to be put away. ``going``: keys of which a try is under way.
         """
         self.plan = plan
         self.states: list[JobState] = list(states) if states else [_PENDING] * len(plan)
         self.tries: list[int] = list(tries) if tries else [0] * len(plan)  # ended, not cut off
         self.waits_until: dict[int, float] = dict(due or {})
         self.running = 0
+        self._in_use: dict[str, int] = {}
+        for key in going:
+            self._goes_on(key)
         self.cancelled = False
         self.paused = paused
+        # Whether ``is_needless`` may be so of any node.
+        self.may_be_needless = bool(plan.closings) or any(r.when != ALWAYS for r in plan.rules)
         self._chance = chance
         self._only = None if only is None else frozenset(only)
         self._dependents = plan.dependents()
         self._limits = dict(plan.policy.limits)
-        self._in_use: dict[str, int] = {}
         self._parked: dict[str, list[int]] = {}  # by the tag whose limit is reached: heaps
         self._stops = plan.policy.on_failure == "stop"
         self._stopped = self._stops and self._has_lost()
@@ -127,11 +132,13 @@ class Schedule:
         *,
         now: float = 0.0,
         at_us: int = 0,
+        going: Iterable[int] = (),
     ) -> "Schedule":
         """Where a run stood when it was cut off.
 
         A try whose end was never written is not counted; its job is asked again, under the same
-        number. ``now`` (the schedule's clock) and ``at_us`` (the journal's) are one moment.
+        number, but those in ``going``, which are under way still. ``now`` (the schedule's clock)
+        and ``at_us`` (the journal's) are one moment.
         """
         standing = Standing(plan)
         for event in events:
@@ -150,6 +157,7 @@ class Schedule:
             due=due,
             acted=standing.acted,
             paused=standing.paused,
+            going=going,
         )
 
     def ready(self, now: float) -> int | None:
@@ -309,11 +317,6 @@ class Schedule:
         """Whether nothing starts any more but what puts away, and what comes last."""
         return self._for_good
 
-    @property
-    def may_be_needless(self) -> bool:
-        """Whether ``is_needless`` may be so of any node."""
-        return bool(self.plan.closings) or any(rules.when != ALWAYS for rules in self.plan.rules)
-
     def is_needless(self, key: int) -> bool:
         """Whether the node would put away what nobody left, or is for another end of the rest."""
         closing = self.plan.closings.get(key)
@@ -336,6 +339,12 @@ class Schedule:
         """Whether all did that does not come last."""
         stops_at = self.plan.stops_at
         return all(s in SUCCEEDED or not stops_at(key) for key, s in enumerate(self.states))
+
+    def _goes_on(self, key: int) -> None:
+        self.states[key] = _RUNNING
+        self.running += 1
+        for tag in self.plan.rules[key].tags:
+            self._in_use[tag] = self._in_use.get(tag, 0) + 1
 
     def _foreign(self, key: int, what: str) -> Ignored:
         if not 0 <= key < len(self.states):

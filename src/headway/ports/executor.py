@@ -1,6 +1,6 @@
 """What carries tries out: in this thread, in others, in child processes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +46,8 @@ class Work:
     shared: SharedStorage
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    # Keys of what puts away, which is not taken back in a run that is stopped.
+    closings: Container[int] = ()
     act: bool = True  # False: ask Checks only
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
@@ -58,6 +60,12 @@ class Work:
     claimed: Callable[[int, int, str, str, str], None] = (
         lambda key, number, attempt, worker, address: None
     )
+    # It has given it back, and somebody else is about to be offered it: (key, number, attempt,
+    # worker). Returns once that is written down.
+    given_back: Callable[[int, int, str, str], None] = lambda key, number, attempt, worker: None
+    # A step itself is over, with that failure, if any, and its Check is about to be asked again:
+    # (key, number, failure). Returns once that is written down.
+    rechecks: Callable[[int, int, Failure | None], None] = lambda key, number, failure: None
     # People are about to be told of a step: (key, number, notice, transport); whether they were
     # not before. Returns once that is written down.
     notifies: Callable[[int, int, str, str], bool] = lambda key, number, notice, transport: True

@@ -101,12 +101,22 @@ class Claims:
         self._ids: dict[tuple[str, str], str] = {}  # by run and reply queue
         self._places: dict[str, tuple[str, str]] = {}  # the other way
 
-    def offer(self, id: str, run: str, reply_queue: str, worker: str | None = None) -> None:
+    def offer(
+        self,
+        id: str,
+        run: str,
+        reply_queue: str,
+        worker: str | None = None,
+        *,
+        has_started: bool = False,
+    ) -> None:
         """An attempt is being dispatched. A run has one unanswered on a reply queue at a time.
 
-        ``worker``: who has been granted it before, by somebody whose place we take.
+        ``worker``: who has been granted it before, by somebody whose place we take, or
+        ``has_started`` it without a grant.
         """
         standing = Standing.OFFERED if worker is None else Standing.GRANTED
+        standing = Standing.STARTED if has_started else standing
         self._attempts[id] = Attempt(id, standing, worker)
         self._ids[run, reply_queue] = id
         self._places[id] = run, reply_queue

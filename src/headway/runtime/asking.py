@@ -1,4 +1,4 @@
-"""What somebody may ask of a run: of its owner while one lives, else carried out at once."""
+"""What somebody may ask of a run: of its owner while one lives, of the core, else done at once."""
 
 import time
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from headway.runtime.journal import Journal
 from headway.runtime.launching import who
 from headway.runtime.recovery import Stood
 from headway.runtime.requests import decide
+from headway.runtime.turns import leading
 
 ANSWER_S = 5.0  # how long an owner is waited for; it looks four times a second
 _LOOK_S = 0.05
@@ -29,11 +30,21 @@ def asked(
     *,
     patience_s: float = ANSWER_S,
 ) -> str:
-    """Leave a request for the run's living owner; its answer.
+    """Leave a request for the run's living owner, or for the core whose run it is; the answer.
 
-    Raises: Rejected when the owner refuses; Unavailable when it does not answer in time.
+    Raises: Rejected when it is refused; Unavailable when nobody is there to answer, or does not in
+    time. The request stays with the run then.
     """
     number = store.ask(record.id, verb, args, who(), clocks.now_us())
+    asked_of, short = record.owner, short_id(record.id)
+    if record.core:
+        lease = leading(store)
+        if lease is None:
+            raise Unavailable(
+                f"no core leads {store.place}. The request stays with run {short}, and the next"
+                " core does what it says: headway up begins one, or headway core --bus URL"
+            )
+        asked_of = lease.owner
     give_up_at = clocks.monotonic() + patience_s
     while clocks.monotonic() < give_up_at:
         request = store.request(number)
@@ -42,9 +53,8 @@ def asked(
                 raise Rejected(request.answer)
             return request.answer
         time.sleep(_LOOK_S)
-    short = short_id(record.id)
     raise Unavailable(
-        f"{record.owner} has not answered for {patience_s:g} s. The request stays with run {short}:"
+        f"{asked_of} has not answered for {patience_s:g} s. The request stays with run {short}:"
         " its owner answers when it looks, or else whoever resumes it"
     )
 

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 monotonic = time.monotonic  # for waits within this process
 
@@ -9,6 +11,16 @@ monotonic = time.monotonic  # for waits within this process
 def now_us() -> int:
     """Microseconds of UTC since 1970: for records, and waits that outlive the process."""
     return time.time_ns() // 1000
+
+
+class Clock(NamedTuple):
+    """What time it is, for whoever drives a run."""
+
+    monotonic: Callable[[], float] = monotonic
+    now_us: Callable[[], int] = now_us
+
+
+SYSTEM = Clock()
 
 
 def new_id() -> str:

@@ -20,15 +20,15 @@ from heapq import heappop, heappush
 from headway.adapters.dispatching import Dispatcher
 from headway.adapters.steps import STEP_TIMEOUT_S
 from headway.errors import Conflict, DefinitionError, HeadwayError, Rejected, WireError
-from headway.jobs.states import RunState
+from headway.jobs.states import OVER, RunState
 from headway.ports.bus import Bus
 from headway.ports.store import Owner, Request, RunRecord, Store, short_id
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
-from headway.runtime.deployment import Deployment, Hold, give_up, take_up
+from headway.runtime.deployment import Deployment, Hold, begin_anew, give_up, take_up
 from headway.runtime.job_requests import JobRequests
 from headway.runtime.ledger import Ledger
-from headway.runtime.stored_playbooks import reload_stored
+from headway.runtime.shelf import Shelf
 from headway.wire import names
 
 _LOG = logging.getLogger("headway.core")
@@ -67,7 +67,8 @@ class Core:
         self._hold = Hold(store, self._ledger, dispatcher, owner, rules.step_timeout_s)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()  # runs; "" for anything else
         asked = partial(self._news.put, "")
-        self._requests = JobRequests(store, bus, asked, rules.surroundings)
+        self._shelf = Shelf(store)
+        self._requests = JobRequests(store, self._shelf, bus, asked, rules.surroundings)
         self._deployments: dict[str, Deployment] = {}
         self._new: set[str] = set()  # those taken up that were not advanced yet
         self._timers: list[tuple[float, str]] = []
@@ -182,17 +183,16 @@ class Core:
             if run in self._new:
                 self._news.put(run)
 
-    def _take_up(self, record: RunRecord, retry: Request | None = None) -> Deployment | None:
+    def _take_up(self, record: RunRecord) -> Deployment | None:
         try:
-            loaded = reload_stored(self._store, record)
+            loaded = self._shelf.loaded(record)
         except (DefinitionError, Rejected, WireError) as error:
             _LOG.error("deployment %s cannot be gone on with: %s", short_id(record.id), error)
-            if retry is None:
-                give_up(self._hold, record, str(error))
+            give_up(self._hold, record, str(error))
             return None
         woken = partial(self._news.put, record.id)
         try:
-            deployment = take_up(self._hold, record, loaded, woken, retry=retry)
+            deployment = take_up(self._hold, record, loaded, woken)
         except (Conflict, DefinitionError) as error:
             _LOG.warning("deployment %s: %s", short_id(record.id), error)
             return None
@@ -200,8 +200,7 @@ class Core:
         self._new.add(record.id)
         _LOG.info("deployment %s: taken up, %d steps", short_id(record.id), len(loaded.plan))
         for request in self._store.asked(record.id):
-            if request.verb != "retry":
-                deployment.asked(request)
+            deployment.asked(request)
         woken()
         return deployment
 
@@ -218,21 +217,30 @@ class Core:
 
     def _asked_at_rest(self, request: Request, record: RunRecord) -> str:
         """Do what is asked of a run that nobody works on; the answer, unless the run gives it."""
-        over = record.state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
         match request.verb:
-            case "retry" if over and record.state is not RunState.SUCCEEDED:
-                if self._take_up(record, retry=request) is None:
-                    return "refused: it cannot be taken up again; the core's log says why"
-                return ""
-            case "retry":
+            case "retry" if record.state in (RunState.FAILED, RunState.CANCELLED):
+                return self._begin_anew(request, record)
+            case "resume" if record.state is RunState.CANCELLED:
+                return self._begin_anew(request, record)
+            case "retry" | "resume":
                 return f"refused: the run is {record.state}"
-            case _ if over:
+            case _ if record.state in OVER:
                 return "refused: the run is over"
-            case "settle" | "cancel" | "resume" | "approve":
+            case "settle" | "cancel" | "approve":
                 self._take_up(record)  # which answers it
                 return ""
             case _:
                 return f"refused: the run is {record.state}"
+
+    def _begin_anew(self, request: Request, record: RunRecord) -> str:
+        """Let a run that is over wait for its turn once more."""
+        try:
+            loaded = self._shelf.loaded(record)
+            begin_anew(self._hold, record, loaded.plan, request)
+        except (Conflict, DefinitionError, Rejected, WireError) as error:
+            return f"refused: {error}"
+        self._look_at = 0.0  # its turn may be now
+        return ""
 
     def _hand_back(self) -> None:
         """Let another core take up at once what is under way."""

@@ -3,6 +3,8 @@
 A release is only stored here: nothing of it is begun, no secret is looked up, nobody is asked.
 """
 
+import hashlib
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -76,7 +78,14 @@ def read_release(
     than MOST_JOBS jobs; DefinitionError for a Python job that cannot be loaded.
     """
     require_there(record)
-    stored = store.playbook_version(record.id, version or record.version)
+    return release_of(store, record, version or record.version, surroundings)
+
+
+def release_of(
+    store: Store, record: PlaybookRecord, version: int, surroundings: Surroundings
+) -> Release:
+    """The same of one that may have been removed, for a deployment that goes on."""
+    stored = store.playbook_version(record.id, version)
     playbook = read_back(record, stored)
     require_few_jobs(surrounded(playbook, surroundings.triggers))
     compiled = _compiled(playbook, surroundings)
@@ -142,6 +151,11 @@ def deployed_before(store: Store, key: str, asked: str) -> Deployment | None:
         return None
     require_same(store, run, asked)
     return Deployment(run, is_new=False)
+
+
+def digest_of(request: Any) -> str:
+    """What tells a request from others: ``asked`` of ``deploy``, and keys of any length."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def require_same(store: Store, run: str, asked: str) -> None:

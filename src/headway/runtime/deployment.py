@@ -14,22 +14,24 @@ from typing import Protocol
 from headway.adapters.dispatching import Dispatcher
 from headway.adapters.steps import Adopted, Steps
 from headway.errors import DefinitionError, HeadwayError
-from headway.jobs.events import Event, RunEnded, RunIntended, RunResumed, RunRetried, StepClaimed
+from headway.jobs.events import Event, RunEnded, RunResumed, RunRetried, encode
 from headway.jobs.events import decode as decoded
+from headway.jobs.plan import Plan
 from headway.jobs.states import RunState
 from headway.ports.store import Owner, Request, RunRecord, Store, short_id
 from headway.releases.steps import StepNode
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.executors import make
 from headway.runtime.gate_notices import GateNotices
 from headway.runtime.journal import Journal
-from headway.runtime.launching import retry_keys
+from headway.runtime.launching import require_whole, retry_keys
 from headway.runtime.ledger import Ledger, StagedJournal
 from headway.runtime.loading import Loaded
 from headway.runtime.phase_notices import PhaseNotices
 from headway.runtime.playbooks import surrounding
-from headway.runtime.recovery import Stood
+from headway.runtime.recovery import Stood, UnderWay
 from headway.runtime.runner import STOP_GRACE_S, Runner
 
 _LOG = logging.getLogger("headway.core")
@@ -46,6 +48,7 @@ class Hold:
     dispatcher: Dispatcher
     owner: Owner
     step_timeout_s: float
+    clock: Clock = SYSTEM
 
 
 class Deployment(Protocol):
@@ -127,10 +130,18 @@ class _InThread:
 
     wake_at = None
 
-    def __init__(self, runner: Runner, steps: Steps, woken: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        steps: Steps,
+        woken: Callable[[], object],
+        requests: Sequence[Request],
+    ) -> None:
+        """``requests``: answered first, as a run in doubt would be over without them."""
         self.due: float | None = None
         self._runner = runner
         self._steps = steps
+        self._requests = requests
         self._adopts_until = clocks.monotonic() + ADOPTS_S
         self._woken = woken
         self._state: RunState | None = None
@@ -139,25 +150,28 @@ class _InThread:
         self._thread.start()
 
     def _carry_out(self) -> None:
-        self._state = RunState.INTERRUPTED
+        state = RunState.INTERRUPTED
         try:
-            self._state = self._runner.run()
+            for request in self._requests:
+                self._runner.asked(request)
+            state = self._runner.run()
         except KeyboardInterrupt:
             pass  # it was handed back
         except HeadwayError as error:
             _LOG.warning("deployment %s is let go: %s", short_id(self._runner.run_id), error)
         finally:
+            self._state = state
             self._woken()
 
     def advance(self) -> RunState | None:
-        return None if self._thread.is_alive() and self._state is None else self._state
+        return self._state
 
     def asked(self, request: Request) -> None:
         pass  # its thread looks for requests itself
 
     @property
     def has_adopted(self) -> bool:
-        # What was under way is not gone on with where the run was cancelled, say.
+        # Others do not wait for ever for a thread that does not come to it.
         return self._steps.has_adopted or clocks.monotonic() >= self._adopts_until
 
     def look(self) -> None:
@@ -175,50 +189,38 @@ class _InThread:
 
 
 def take_up(
-    hold: Hold,
-    record: RunRecord,
-    loaded: Loaded,
-    woken: Callable[[], object],
-    *,
-    retry: Request | None = None,
+    hold: Hold, record: RunRecord, loaded: Loaded, woken: Callable[[], object]
 ) -> Deployment:
     """Become the owner of a run, and make ready to go on with it where it stood.
 
-    ``woken`` is called when there is news of it, in any thread. ``retry``: somebody wants a run
-    that is over tried anew; it is answered.
-    Raises: Lost when somebody took it meanwhile; DefinitionError for a job that is not there.
+    ``woken`` is called when there is news of it, in any thread.
+    Raises: Lost when somebody took it meanwhile.
     """
-    plan = loaded.plan
+    plan, now_us = loaded.plan, hold.clock.now_us
     entries = list(hold.store.journal(record.id))
     events: list[Event] = [decoded(entry.row) for entry in entries]
-    keys: Sequence[int] | None = None
-    if retry is not None:
-        keys = retry_keys(plan, events, retry.args.get("job"))
-    epoch = hold.store.take(record.id, record.epoch, hold.owner, next_lap=keys is not None)
+    epoch = hold.store.take(record.id, record.epoch, hold.owner)
     has_jobs = not all(isinstance(one, StepNode) for one in loaded.definitions)
-    journal = _journal(hold, record, epoch, keys is not None, len(entries) + 1, staged=not has_jobs)
-    stood = Stood(plan, events)
+    journal = _journal(hold, record, epoch, len(entries) + 1, staged=not has_jobs)
+    stood = Stood(plan, events, hold.clock)
     under_way = stood.under_way()
     told: list[Event] = []
     if record.epoch:  # somebody had it before
-        told.append(RunResumed(clocks.now_us(), str(hold.owner)))
+        told.append(RunResumed(now_us(), str(hold.owner)))
     told += stood.lost(under_way)
-    if retry is not None and keys is not None:
-        told.append(RunRetried(clocks.now_us(), tuple(keys), retry.who))
     if told:
         journal.write(*told)
-    if retry is not None:
-        journal.answer(retry.id, "it is tried anew")
     if has_jobs:
         stood.end_processes(record.id)
     steps = Steps(
         hold.dispatcher,
         clocks.new_id,
-        clocks.now_us,
+        now_us,
         make("threads", JOB_SLOTS) if has_jobs else None,
         timeout_s=hold.step_timeout_s,
         adopted=_adopted(under_way),
         woken=woken,
+        monotonic=hold.clock.monotonic,
     )
     notices = _notices(hold, record, loaded.surroundings, journal, events)
     at_gates = GateNotices(loaded.definitions, journal, events, hold.dispatcher.announce)
@@ -231,24 +233,54 @@ def take_up(
         listeners=[*notices.listeners, *at_gates.listeners],
         notices=notices.due,
         redaction=loaded.redaction,
-        start=Stood(plan, [*events, *told]).start(),
+        start=Stood(plan, [*events, *told], hold.clock).start(under_way),
+        clock=hold.clock,
     )
     if isinstance(journal, StagedJournal):
         return _Advanced(runner, steps, journal)
-    return _InThread(runner, steps, woken)
+    return _InThread(runner, steps, woken, hold.store.asked(record.id))
+
+
+def begin_anew(hold: Hold, record: RunRecord, plan: Plan, request: Request) -> None:
+    """Let a run that is over wait for a core, and for its locks, once more; answer the request.
+
+    A request to retry says what is done anew; to resume is to go on with what was cancelled.
+    Raises: Lost when somebody took it meanwhile; DefinitionError for a job that is not there,
+    Rejected for a run that cannot simply go on.
+    """
+    store = hold.store
+    entries = list(store.journal(record.id))
+    told: list[Event] = [RunResumed(hold.clock.now_us(), str(hold.owner))]
+    retries = request.verb == "retry"
+    if retries:
+        events = [decoded(entry.row) for entry in entries]
+        keys = retry_keys(plan, events, request.args.get("job"))
+        told.append(RunRetried(hold.clock.now_us(), tuple(keys), request.who))
+    else:
+        require_whole(store, record, plan)
+    epoch = store.take(record.id, record.epoch, hold.owner, next_lap=retries)
+    store.append(
+        record.id,
+        epoch,
+        record.lap + retries,
+        len(entries) + 1,
+        [encode(event) for event in told],
+        state=RunState.QUEUED,
+        answers=[(request.id, "it is tried anew" if retries else "it goes on")],
+    )
 
 
 def give_up(hold: Hold, record: RunRecord, why: str) -> None:
     """End a run that cannot be gone on with. Raises: Lost when somebody took it meanwhile."""
     epoch = hold.store.take(record.id, record.epoch, hold.owner)
     events = [decoded(entry.row) for entry in hold.store.journal(record.id)]
-    journal = _journal(hold, record, epoch, False, len(events) + 1, staged=True)
+    journal = _journal(hold, record, epoch, len(events) + 1, staged=True)
     surroundings = NOTHING
     with suppress(DefinitionError):  # then that is why it cannot be gone on with
         surroundings = surrounding(record)
     notices = _notices(hold, record, surroundings, journal, events)
     told = notices.due(RunState.FAILED)
-    ended = RunEnded(clocks.now_us(), RunState.FAILED, {}, why=why)
+    ended = RunEnded(hold.clock.now_us(), RunState.FAILED, {}, why=why)
     journal.write(*told, ended, state=RunState.FAILED)
     for event in told:
         for listener in notices.listeners:
@@ -271,28 +303,26 @@ def _notices(
     )
 
 
-def _journal(
-    hold: Hold, record: RunRecord, epoch: int, next_lap: bool, next_seq: int, *, staged: bool
-) -> Journal:
-    lap = record.lap + next_lap
+def _journal(hold: Hold, record: RunRecord, epoch: int, next_seq: int, *, staged: bool) -> Journal:
+    lap, now_us = record.lap, hold.clock.now_us
     if staged:
         return StagedJournal(
-            hold.ledger, record.id, epoch, lap=lap, next_seq=next_seq, now_us=clocks.now_us
+            hold.ledger, record.id, epoch, lap=lap, next_seq=next_seq, now_us=now_us
         )
-    return Journal(hold.store, record.id, epoch, lap=lap, next_seq=next_seq, now_us=clocks.now_us)
+    return Journal(hold.store, record.id, epoch, lap=lap, next_seq=next_seq, now_us=now_us)
 
 
-def _adopted(
-    under_way: Mapping[tuple[int, int], tuple[RunIntended, StepClaimed | None]],
-) -> dict[tuple[int, int], Adopted]:
+def _adopted(under_way: Mapping[tuple[int, int], UnderWay]) -> dict[tuple[int, int], Adopted]:
     return {
         place: Adopted(
-            intended.attempt,
-            intended.replies,
-            intended.at_us,
+            begun.attempt,
+            begun.replies,
+            begun.at_us,
             None if claimed is None else claimed.worker,
             "" if claimed is None else claimed.address,
-            intended.failure,
+            begun.failure,
+            left is not None,
+            None if left is None else left.failure,
         )
-        for place, (intended, claimed) in under_way.items()
+        for place, (begun, claimed, left) in under_way.items()
     }

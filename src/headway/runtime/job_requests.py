@@ -23,7 +23,8 @@ from headway.ports.bus import (
 )
 from headway.ports.store import Store
 from headway.releases.surroundings import NOTHING, Surroundings
-from headway.runtime.deploying import deploy, read_release
+from headway.runtime.deploying import deploy
+from headway.runtime.shelf import Shelf
 from headway.wire import names
 from headway.wire.messages import Absent, JobAnswer, JobRequest
 
@@ -38,6 +39,7 @@ class JobRequests:
     def __init__(
         self,
         store: Store,
+        shelf: Shelf,
         bus: Bus,
         woken: Callable[[], object],
         surroundings: Surroundings = NOTHING,
@@ -45,6 +47,7 @@ class JobRequests:
         """``woken`` is called when there is one, in the bus's thread. ``surroundings``: of the
         deployments that begin."""
         self._store = store
+        self._shelf = shelf
         self._surroundings = surroundings
         self._bus = bus
         self._woken = woken
@@ -94,7 +97,7 @@ class JobRequests:
             raise Rejected(f"there is no playbook {asked.playbook_id} of the group {asked.group}")
         deployed = deploy(
             self._store,
-            read_release(self._store, record, surroundings=self._surroundings),
+            self._shelf.release(record, self._surroundings),
             {} if isinstance(asked.dynamic, Absent) else asked.dynamic,
             who="" if isinstance(asked.user_id, Absent) else asked.user_id,
             source="" if isinstance(asked.source_ip, Absent) else asked.source_ip,

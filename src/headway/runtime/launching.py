@@ -41,6 +41,7 @@ from headway.runtime.requests import OVER, decide
 from headway.runtime.runner import Runner
 from headway.runtime.sources import fingerprints
 from headway.runtime.targets import load
+from headway.runtime.turns import Ahead, Turn
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Watch:
     phases: bool = False  # to be told of each phase's end
     trace: bool = False  # failures with their tracebacks
     ticked: Callable[[], None] | None = None  # called some twenty times a second, by any thread
+    waits: Callable[[Sequence[Ahead]], object] | None = None  # told who is ahead for its locks
 
 
 class Undecided(Conflict):
@@ -109,6 +111,8 @@ def begin(
         version=headway.__version__,
         python=python_version(),
         surroundings=loaded.surroundings.to_plain(),
+        group=loaded.group,
+        locks=loaded.locks,
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)
@@ -131,7 +135,12 @@ def begin(
         redaction=loaded.redaction,
         cleanup=options.cleanup,
         strict=options.strict,
+        turn=_turn(store, run, launch, watch),
     )
+
+
+def _turn(store: Store, run: str, launch: Launch, watch: Watch) -> Callable[[], bool] | None:
+    return Turn(store, run, watch.waits).has_come if launch.locks else None
 
 
 def reload(
@@ -241,6 +250,7 @@ def take_up(
         cleanup=options.cleanup,
         strict=options.strict,
         start=Stood(loaded.plan, events).start(),
+        turn=_turn(store, record.id, record.launch, watch),
     )
 
 

@@ -47,14 +47,15 @@ class Lead:
 
         Raises: Unavailable.
         """
-        told = None
+        told: Owner | None = None
         while not stopping.is_set():
+            holder = store.lease_of(self._name)
             try:
                 asked_at = clocks.monotonic()
-                term = store.lease(self._name, self._owner, self._patience(store))
+                term = store.lease(self._name, self._owner, self._patience(holder))
             except Conflict as error:
-                if str(error) != told:
-                    told = str(error)
+                if holder is not None and holder.owner != told:
+                    told = holder.owner
                     _LOG.info("waiting: %s", error)
                 stopping.wait(LOOK_S)
                 continue
@@ -85,13 +86,10 @@ class Lead:
         if clocks.monotonic() - self._renewed_at > self._lease_s:
             raise Conflict("the lead could not be renewed in time")
 
-    def _patience(self, store: Store) -> float:
+    def _patience(self, holder: LeaseRecord | None) -> float:
         """How long the leader must not have been heard of. One of this machine that is dead for
         sure is not waited for."""
-        record = store.lease_of(self._name)
-        if record is not None and _is_dead(record):
-            return 0.0
-        return self._lease_s
+        return 0.0 if holder is not None and _is_dead(holder) else self._lease_s
 
     def _keep(self, term: int, over: threading.Event) -> None:
         store: Store | None = None

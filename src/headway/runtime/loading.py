@@ -28,6 +28,8 @@ class Loaded(NamedTuple):
     definitions: Sequence[Any]
     inputs: Mapping[str, Any]
     name: str = ""  # what it is called, if that is not its root's name
+    group: str = ""  # whose it is
+    locks: Sequence[str] = ()  # of the runs with one of these, one goes on at a time
     width: int = 1  # how many of its steps may be under way at once
     # By name, inputs whose values nobody is to see: where they are ("env:NAME", "file:PATH"), or
     # "" for those that were given as they are, which nobody keeps.

@@ -9,7 +9,7 @@ from headway.adapters.documents import read_file
 from headway.errors import DefinitionError
 from headway.jobs.job import Job
 from headway.ports.store import RunRecord, short_id
-from headway.releases.compiling import POLICY, compile_playbook
+from headway.releases.compiling import POLICY, CompiledPlaybook, compile_playbook
 from headway.releases.document import Document
 from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
@@ -64,6 +64,18 @@ def load_read(
         compiled = compile_playbook(playbook, job_called, policy, surroundings)
     if not to_look_at:
         require_accepted(compiled.looks, (), given)
+    return loaded_of(target, playbook, compiled, given, surroundings)
+
+
+def loaded_of(
+    target: str,
+    playbook: Playbook,
+    compiled: CompiledPlaybook,
+    given: Mapping[str, Any],
+    surroundings: Surroundings,
+) -> Loaded:
+    """A compiled playbook with its inputs, whose secrets are looked up. Raises: DefinitionError."""
+    given = dict(given)
     secrets = {
         one.name: given[one.name] if is_reference(given[one.name]) else ""
         for one in playbook.inputs
@@ -76,6 +88,8 @@ def load_read(
         compiled.definitions,
         given,
         name=playbook.name,
+        group=playbook.group,
+        locks=playbook.lock,
         width=width(playbook),
         secrets=secrets,
         surroundings=surroundings,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from headway.jobs.events import Event, Listener, Live, OutputWritten
 from headway.jobs.redaction import Redaction
 from headway.jobs.states import RunState
-from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.journal import Journal
 
 E = TypeVar("E")
@@ -23,8 +23,10 @@ class Record:
         journal: Journal | None,
         listeners: Sequence[Listener] = (),
         redaction: Redaction | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.journal = journal
+        self.clock = clock
         self.listeners = tuple(listeners)
         self._redaction = redaction
 
@@ -59,4 +61,4 @@ class Record:
         if self.journal is not None:
             self.journal.wrote(key, number, stream, text)
         for listener in self.listeners:
-            listener(OutputWritten(clocks.now_us(), key, number, stream, text))
+            listener(OutputWritten(self.clock.now_us(), key, number, stream, text))

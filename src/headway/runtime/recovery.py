@@ -1,7 +1,8 @@
 """Where a run stood when it was cut off, out of its journal, and what becomes of what was lost."""
 
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import NamedTuple
 
 from headway.jobs.events import (
     CleanupEnded,
@@ -9,10 +10,12 @@ from headway.jobs.events import (
     Event,
     NoticeIntended,
     ProcessStarted,
+    RecheckIntended,
     RunIntended,
     RunResumed,
     RunRetried,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
 )
 from headway.jobs.gates import Gates
@@ -22,18 +25,27 @@ from headway.jobs.schedule import Schedule
 from headway.jobs.shared import Changes, SharedStorage
 from headway.jobs.standing import SUCCEEDED, Standing
 from headway.jobs.states import JobState
-from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.runner import Runner, Start
 from headway.runtime.unwinding import Executed
 
 _LOST = Failure("Lost", "its process ended while Run was going on")
 
 
+class UnderWay(NamedTuple):
+    """A step that may be heard of yet."""
+
+    begun: RunIntended  # as what it was dispatched
+    claimed: StepClaimed | None  # who has it, if that is known
+    left: RecheckIntended | None  # if it is over itself, and only its Check is asked again
+
+
 class Stood:
     """Where a run stood. A *place* is the key of a job and the number of a try of it."""
 
-    def __init__(self, plan: Plan, events: Sequence[Event]) -> None:
+    def __init__(self, plan: Plan, events: Sequence[Event], clock: Clock = SYSTEM) -> None:
         self._plan = plan
+        self._clock = clock
         self._events = events
         self._intended: dict[tuple[int, int], RunIntended] = {}  # in the order they began
         self._begun_now: set[tuple[int, int]] = set()  # first by whoever has the run now
@@ -43,6 +55,7 @@ class Stood:
         self._commands: dict[tuple[int, int], list[ProcessStarted]] = {}  # perhaps still running
         self._cleanup_failures: list[tuple[int, Failure]] = []
         self._told: list[tuple[int, int, str, str]] = []  # notices
+        self._left: dict[tuple[int, int], RecheckIntended] = {}
         self._claimed: dict[str, StepClaimed] = {}  # by attempt: who has it, or had it last
         self._standing = Standing(plan)
         for event in events:
@@ -59,6 +72,7 @@ class Stood:
             self._intended[place] = event
             self._cleaning.discard(place)
             self._cleaned.discard(place)
+            self._left.pop(place, None)
         elif isinstance(event, TryEnded):
             place = (event.key, event.number)
             self._ended[place] = event
@@ -71,8 +85,6 @@ class Stood:
             self._begun_now.clear()
         elif isinstance(event, NoticeIntended):
             self._told.append((event.key, event.number, event.notice, event.transport))
-        elif isinstance(event, StepClaimed):
-            self._claimed[event.attempt] = event
         elif isinstance(event, ProcessStarted):
             self._commands.setdefault((event.key, event.number), []).append(event)
         elif isinstance(event, CleanupIntended):
@@ -84,6 +96,16 @@ class Stood:
                 self._cleanup_failures.append((event.key, event.failure))
         elif isinstance(event, RunRetried):
             self._cleanup_failures.clear()
+        elif isinstance(event, (StepClaimed, StepGivenBack, RecheckIntended)):
+            self._note_step(event)
+
+    def _note_step(self, event: StepClaimed | StepGivenBack | RecheckIntended) -> None:
+        if isinstance(event, RecheckIntended):
+            self._left[event.key, event.number] = event
+        elif isinstance(event, StepClaimed):
+            self._claimed[event.attempt] = event
+        else:
+            self._claimed.pop(event.attempt, None)
 
     def end_processes(self, run: str) -> None:
         """End what is left of the commands that the dead owner's jobs were running."""
@@ -99,13 +121,10 @@ class Stood:
         known = ended is not None and ended.ending is not Ending.OVERDUE
         return known and (place in self._cleaned or place not in self._cleaning)
 
-    def under_way(self) -> dict[tuple[int, int], tuple[RunIntended, StepClaimed | None]]:
-        """The attempts at steps that may be heard of yet, where their answers are kept for us.
-
-        By place: as what it was dispatched, and who has it, if that is known.
-        """
+    def under_way(self) -> dict[tuple[int, int], UnderWay]:
+        """By place: the steps that are gone on with, as their answers are kept for us."""
         return {
-            place: (intended, self._claimed.get(intended.attempt))
+            place: UnderWay(intended, self._claimed.get(intended.attempt), self._left.get(place))
             for place, intended in self._intended.items()
             if intended.replies and place not in self._ended
         }
@@ -124,7 +143,7 @@ class Stood:
                 continue
             found.append(
                 TryEnded(
-                    clocks.now_us(),
+                    self._clock.now_us(),
                     intended.key,
                     intended.number,
                     Ending.IN_DOUBT if rules.on_lost == "ask" else Ending.FAILED,
@@ -137,14 +156,16 @@ class Stood:
             )
         return found
 
-    def start(self) -> Start:
-        """What a runner needs to go on."""
+    def start(self, under_way: Mapping[tuple[int, int], UnderWay] = {}) -> Start:
+        """What a runner needs to go on. ``under_way``: what its executor has been given of that."""
+        going = {key: (number, one.begun.at_us) for (key, number), one in under_way.items()}
         schedule = Schedule.from_journal(
             self._plan,
             self._events,
             Runner.chance,
-            now=clocks.monotonic(),
-            at_us=clocks.now_us(),
+            now=self._clock.monotonic(),
+            at_us=self._clock.now_us(),
+            going=going,
         )
         last: dict[int, int] = {}
         for key, number in self._ended:
@@ -164,6 +185,7 @@ class Stood:
             owed=self._owed(schedule.states),
             told=self._told,
             gates=Gates(self._events),
+            going=going,
         )
 
     def _storage(self, key: int, number: int) -> Changes | None:

@@ -44,6 +44,8 @@ def decide(
         return _pausing(request, now_us, why, paused=paused)
     if request.verb == "approve":
         return _at_gate(request, plan, gates or {}, now_us)
+    if request.verb == "retry":
+        return "refused: the run is not over", None
     if request.verb != "settle":
         return f"refused: this Headway does not know the request {request.verb!r}", None
     key, how = request.args.get("key"), request.args.get("how")
@@ -65,7 +67,7 @@ def _pausing(
             return "it is paused already", None
         return "paused: what runs ends, nothing new starts", RunPaused(now_us, request.who, why)
     if not paused:
-        return "it goes on: it is not paused", None
+        return "refused: the run goes on already", None
     return "it goes on", RunUnpaused(now_us, request.who, why)
 
 

@@ -6,6 +6,7 @@ then apply. If a commit fails the runner is thrown away; ``headway resume`` rebu
 
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from headway.jobs.events import (
     NoticeIntended,
     PhaseEnded,
     ProcessStarted,
+    RecheckIntended,
     RunCancelled,
     RunEnded,
     RunIntended,
@@ -28,6 +30,7 @@ from headway.jobs.events import (
     RunUnpaused,
     Settled,
     StepClaimed,
+    StepGivenBack,
     TryEnded,
     TryStarted,
 )
@@ -40,7 +43,7 @@ from headway.jobs.shared import SharedStorage
 from headway.jobs.states import JobState, RunState
 from headway.ports.executor import Ended, Executor, Late, Work
 from headway.ports.store import Request
-from headway.runtime import clocks
+from headway.runtime.clocks import SYSTEM, Clock
 from headway.runtime.journal import Journal
 from headway.runtime.ownership import boot_id, process_started
 from headway.runtime.record import Record
@@ -86,6 +89,8 @@ class Start:
     owed: Mapping[str, int] = field(default_factory=dict)
     told: Iterable[tuple[int, int, str, str]] = ()  # notices: key, number, notice, transport
     gates: Gates = field(default_factory=Gates)
+    # Tries that the executor goes on with, by key: the number, and when it began.
+    going: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class Runner:
@@ -113,11 +118,14 @@ class Runner:
         ticked: Callable[[], None] | None = None,
         redaction: Redaction | None = None,
         notices: Callable[[RunState], Sequence[Event]] = lambda state: (),
+        turn: Callable[[], bool] | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
         """``ticked`` is called with every ``tick``: some twenty times a second, by any thread.
 
         ``redaction``: of all that is told and written. ``notices``: what people are to be told
-        when the run stands so; written with that, and told to listeners after it.
+        when the run stands so; written with that, and told to listeners after it. ``turn``:
+        whether no other run has a lock that this one wants; nothing of it starts before.
         """
         start = start or Start()
         self.plan = plan
@@ -129,7 +137,8 @@ class Runner:
         self.ignored: list[str] = []
         self._executor = executor
         self._journal = journal
-        self._record = Record(journal, listeners, redaction)
+        self._clock = clock
+        self._record = Record(journal, listeners, redaction, clock)
         self._watched = bool(listeners)
         self._act = act
         self._cleanup = cleanup
@@ -140,6 +149,8 @@ class Runner:
         self._answered: deque[Decided] = deque()  # decided, not yet applied
         self._stopping = start.cancelled
         self._leaving = False
+        self._turn = turn
+        self.left: RunState | None = None  # where the run stood when it was given up
         self._owed = start.owed
         self._told = set(start.told)
         self._gates = start.gates
@@ -147,6 +158,7 @@ class Runner:
         self._paused = self.schedule.paused  # as it is answered; applied a little later
         # Where somebody is waited for, by key: the try's number, and until when, if not for ever.
         self._at_gates: dict[int, tuple[int, float | None]] = {}
+        self._going = start.going  # until the executor has been given them
         self._looked = 0.0
         self._ticked = ticked
         self._notices = notices
@@ -154,6 +166,7 @@ class Runner:
             definitions=definitions,
             rules=plan.rules,
             shared=self.shared,
+            closings=plan.closings,
             args=tuple(args),
             kwargs=dict(inputs or {}),
             act=act,
@@ -162,6 +175,8 @@ class Runner:
             run=journal.run if journal is not None else "",
             intends=self._intends,
             claimed=self._claimed,
+            given_back=self._given_back,
+            rechecks=self._rechecks,
             notifies=self._notifies,
             after=(lambda effect: effect()) if journal is None else journal.after,
             redacted=(lambda text: text) if redaction is None else redaction.text,
@@ -191,6 +206,7 @@ class Runner:
         executor = self._executor
         executor.open(self._work)
         try:
+            self._await_turn()
             try:
                 self._say_started()
                 self._drive_on()
@@ -218,8 +234,6 @@ class Runner:
         ``is_heard_out``: whether nothing is to be said any more of what has ended.
         Raises: as ``run``.
         """
-        if self._answered:
-            self._apply()  # first: it may be over but for what was asked of it
         if not self._drive_on(patient=False):
             return None
         self._has_heard(0.0)
@@ -237,7 +251,8 @@ class Runner:
     @property
     def wake_at(self) -> float | None:
         """When the schedule wants to be asked again, though nothing was heard; monotonic."""
-        waits = [at for at in (self.schedule.wake_at, self._gates_end_at) if at is not None]
+        own = self.schedule.wake_at if self._executor.free else None
+        waits = [at for at in (own, self._gates_end_at) if at is not None]
         return min(waits) if waits else None
 
     def unwind_now(self) -> None:
@@ -255,8 +270,24 @@ class Runner:
 
     def unwind(self, state: RunState) -> RunState:
         """Run the Cleanups that are due, of a run that stood at ``state``; where it stands then."""
+        self._await_turn(state)
         self.unwind_now()
         return self._left(state)
+
+    def _await_turn(self, otherwise: RunState = RunState.CANCELLED) -> None:
+        """Wait for the locks, unless the run is cancelled.
+
+        Raises: KeyboardInterrupt; the run stands at ``otherwise`` then, and its place among those
+        who wait is given up. It has begun nothing since it took that place.
+        """
+        try:
+            while self._turn is not None and not self._stopping and not self._turn():
+                time.sleep(LOOK_S)
+                self._keep_up()
+        except KeyboardInterrupt:
+            self.schedule.cancel()
+            self._leave(otherwise)
+            raise
 
     def _put_away(self) -> None:
         """Carry out what puts away, of a schedule that was cancelled: nothing else starts there."""
@@ -265,6 +296,7 @@ class Runner:
 
     def _drive_on(self, *, closing: bool = False, patient: bool = True) -> bool:
         while True:
+            self._apply()  # what was answered before: a run in doubt would seem over without it
             try:
                 return self._drive(closing=closing, patient=patient)
             except CutShort as short:
@@ -278,11 +310,12 @@ class Runner:
         start = self._start_or_reach if self._gate_keys else executor.start
         tries, numbers, ended = schedule.tries, self._numbers, self._ended
         may_be_needless = schedule.may_be_needless
-        clock, now_us, watched = clocks.monotonic, clocks.now_us, self._watched
+        (clock, now_us), watched = self._clock, self._watched
         told = watched or journal is not None
         if self._stopping:
             self._cancel()
         self._bring_back()
+        self._go_on()
         while True:
             now = clock()
             at_us = now_us() if told else 0
@@ -320,6 +353,18 @@ class Runner:
         self._leaving = True
         self._executor.wake()
 
+    def _go_on(self) -> None:
+        """With the tries that were under way, whether or not anything may start now."""
+        if not self._going:
+            return
+        going, self._going = self._going, {}
+        for key, (number, began_us) in going.items():
+            if self._journal is not None:
+                self._journal.going[key] = (number, began_us)
+            self._executor.start(key, number)
+        if self._stopping:
+            self._executor.stop()
+
     def _keep_up(self) -> None:
         if self._leaving:
             self._leaving = False
@@ -341,9 +386,10 @@ class Runner:
         return not any(self.schedule.states[key] in under_way for key in self.plan.closings)
 
     def _hear(self, news: Iterable[Ended | Late]) -> None:
+        clock, now_us = self._clock
         for one in news:
             if isinstance(one, Ended):
-                self._ended(one.key, one.number, one.outcome, clocks.monotonic(), clocks.now_us())
+                self._ended(one.key, one.number, one.outcome, clock(), now_us())
             else:
                 self._ignore(Ignored(f"{self.plan.names[one.key]} {one.what}"))
 
@@ -395,15 +441,15 @@ class Runner:
         reached = self._gates.waiting.get(key)
         if reached is None:
             message = str(self._work.definitions[key].run.parameters.get("message", ""))
-            reached = GateReached(clocks.now_us(), key, number, message)
+            reached = GateReached(self._clock.now_us(), key, number, message)
             self._gates.apply(reached)
             self._record.write(reached)
             self._tell_people(key, number, "started")
         timeout_s = self.plan.rules[key].timeout_s
         ends_at = None
         if timeout_s is not None:
-            waited_s = max(0.0, (clocks.now_us() - reached.at_us) / 1e6)
-            ends_at = clocks.monotonic() + timeout_s - waited_s
+            waited_s = max(0.0, (self._clock.now_us() - reached.at_us) / 1e6)
+            ends_at = self._clock.monotonic() + timeout_s - waited_s
         self._at_gates[key] = number, ends_at
         return None
 
@@ -417,7 +463,7 @@ class Runner:
         if self.schedule.is_stopped_for_good:
             self._leave_gates()
             return True
-        now = clocks.monotonic()
+        now = self._clock.monotonic()
         over = [key for key, (_, at) in self._at_gates.items() if at is not None and at <= now]
         for key in over:
             timeout_s = self.plan.rules[key].timeout_s or 0.0
@@ -428,7 +474,7 @@ class Runner:
         number, _ = self._at_gates.pop(key)
         self._gates.waiting.pop(key, None)
         self._tell_people(key, number, _notice_of(outcome))
-        self._ended(key, number, outcome, clocks.monotonic(), clocks.now_us())
+        self._ended(key, number, outcome, self._clock.monotonic(), self._clock.now_us())
 
     def _tell_people(self, key: int, number: int, notice: str) -> None:
         """Whoever listens to the run publishes it, once it is written."""
@@ -444,7 +490,7 @@ class Runner:
             if self._journal is not None:
                 self._journal.going.pop(key, None)
             stood = JobState.CANCELLED if self.schedule.cancelled else JobState.BLOCKED
-            self._record.tell(JobStood(clocks.now_us(), key, number, stood))
+            self._record.tell(JobStood(self._clock.now_us(), key, number, stood))
 
     def _cancel(self) -> None:
         self.schedule.cancel()
@@ -518,31 +564,39 @@ class Runner:
         if self._strict and failure is not None and failure.looks_broken:
             # A slip in the code says nothing about the world: Run must not act on it.
             raise BrokenJob(key, number, failure)
-        event = RunIntended(
-            clocks.now_us(), key, number, failure, outcome.shared, outcome.storage, attempt, replies
-        )
+        now_us, shared, storage = self._clock.now_us(), outcome.shared, outcome.storage
+        event = RunIntended(now_us, key, number, failure, shared, storage, attempt, replies)
         self._record.write(event)
         if self.plan.rules[key].has_cleanup:
             self.unwinding.entered(key, number, outcome)
 
     def _claimed(self, key: int, number: int, attempt: str, worker: str, address: str) -> None:
-        self._record.write(StepClaimed(clocks.now_us(), key, number, attempt, worker, address))
+        self._record.write(StepClaimed(self._clock.now_us(), key, number, attempt, worker, address))
+
+    def _given_back(self, key: int, number: int, attempt: str, worker: str) -> None:
+        self._record.write(StepGivenBack(self._clock.now_us(), key, number, attempt, worker))
+
+    def _rechecks(self, key: int, number: int, failure: Failure | None) -> None:
+        told = failure and failure._replace(exception=None)
+        self._record.write(RecheckIntended(self._clock.now_us(), key, number, told))
 
     def _notifies(self, key: int, number: int, notice: str, transport: str) -> bool:
         told = (key, number, notice, transport)
         if told in self._told:
             return False
         self._told.add(told)
-        self._record.write(NoticeIntended(clocks.now_us(), *told))
+        self._record.write(NoticeIntended(self._clock.now_us(), *told))
         return True
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
-        self._record.tell(PhaseEnded(clocks.now_us(), key, number, phase, failure))
+        self._record.tell(PhaseEnded(self._clock.now_us(), key, number, phase, failure))
 
     def _started_process(self, key: int, number: int, pid: int) -> None:
         if self._journal is not None:
             started, boot = process_started(pid), boot_id()
-            self._journal.write(ProcessStarted(clocks.now_us(), key, number, pid, started, boot))
+            self._journal.write(
+                ProcessStarted(self._clock.now_us(), key, number, pid, started, boot)
+            )
 
     def _say_started(self) -> None:
         """Before anything is done, and not for a run that is only to be ended."""
@@ -563,7 +617,7 @@ class Runner:
             raise
         if self._ticked is not None:
             self._ticked()
-        now = clocks.monotonic()
+        now = self._clock.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
@@ -578,7 +632,7 @@ class Runner:
             request,
             self.plan,
             self._in_doubt,
-            clocks.now_us(),
+            self._clock.now_us(),
             self._gates.waiting,
             paused=self._paused,
         )
@@ -629,7 +683,8 @@ class Runner:
     def _broke(self, broken: BrokenJob) -> None:
         """A strict run met a slip in a job's code: the try is over, and so is the run."""
         outcome = Outcome(Ending.FAILED, failure=broken.failure, final=True)
-        self._ended(broken.key, broken.number, outcome, clocks.monotonic(), clocks.now_us())
+        clock, now_us = self._clock
+        self._ended(broken.key, broken.number, outcome, clock(), now_us())
         self._interrupted()
 
     def _interrupted(self) -> None:
@@ -638,8 +693,8 @@ class Runner:
         self._cancel()
         if self._executor.blocks:
             return
-        give_up_at = clocks.monotonic() + STOP_GRACE_S
-        while self._executor.running and clocks.monotonic() < give_up_at:
+        give_up_at = self._clock.monotonic() + STOP_GRACE_S
+        while self._executor.running and self._clock.monotonic() < give_up_at:
             try:
                 self._hear(self._executor.wait(TICK_S))
             except CutShort as short:
@@ -651,7 +706,9 @@ class Runner:
         self.schedule.withdrawn(short.key)
         if self._journal is not None:
             self._journal.going.pop(short.key, None)
-        self._record.tell(JobStood(clocks.now_us(), short.key, short.number, JobState.CANCELLED))
+        self._record.tell(
+            JobStood(self._clock.now_us(), short.key, short.number, JobState.CANCELLED)
+        )
 
     # The end
 
@@ -685,9 +742,10 @@ class Runner:
         if self._record.is_wanted:
             counts = Counter(self.schedule.states_shown())
             told = {str(shown): count for shown, count in counts.items()}
-            ended = RunEnded(clocks.now_us(), state, told, len(self.ignored))
+            ended = RunEnded(self._clock.now_us(), state, told, len(self.ignored))
             self._record.write(*self._notices(state), ended, state=state)
         self._work.is_written = True
+        self.left = state
 
     def _hear_out(self) -> None:
         """A worker's last line comes after its answer, which may have ended the run."""

@@ -11,6 +11,7 @@ from headway.adapters.dispatching import (
     GivenBack,
     Heard,
     Line,
+    Overheard,
     Undelivered,
 )
 from headway.ports.bus import Bus, Confirmation
@@ -69,7 +70,7 @@ class SentStep:
         self._heard.put(heard)  # first, as more may be heard because of what follows
         if isinstance(heard, Claimed):
             heard.grant()
-        elif isinstance(heard, Answered):
+        elif isinstance(heard, (Answered, GivenBack, Overheard)):
             heard.settle()
 
     def wait_until_taken(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from headway.adapters.documents import read
 from headway.errors import Rejected
-from headway.jobs.plan import Plan
 from headway.ports.playbooks import (
     STORED,
     PlaybookRecord,
@@ -19,13 +18,12 @@ from headway.ports.playbooks import (
     PlaybookText,
     PlaybookVersion,
 )
-from headway.ports.store import RunRecord, Store, short_id
 from headway.releases.playbook import Playbook
 from headway.releases.reading import FORMAT, playbook_of
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.runtime import clocks
 from headway.runtime.loading import Loaded, UnknownTarget
-from headway.runtime.playbooks import load_read, surrounding
+from headway.runtime.playbooks import load_read
 
 _TARGET = re.compile(rf"{STORED}(?P<called>.+?)(?:@(?P<version>[0-9]{{1,9}}))?", re.DOTALL)
 
@@ -143,17 +141,3 @@ def _checked(
 ) -> tuple[Playbook, PlaybookText]:
     playbook = playbook_of(read(body, notation, place), group=group)
     return playbook, PlaybookText(body.decode(), notation, FORMAT)
-
-
-def reload_stored(store: Store, record: RunRecord) -> Loaded:
-    """The playbook of a deployment as it was when that was asked for, with its plan.
-
-    Raises: DefinitionError when the plan is no longer the same, when an input cannot be had, and
-    as ``load_stored``.
-    """
-    stored = Plan.from_json(store.plan(record.id))
-    launch = record.launch
-    policy = stored.policy._asdict()
-    loaded = load_stored(store, launch.target, launch.inputs, policy, surrounding(record))
-    stored.require_same(loaded.plan, launch.target, short_id(record.id))
-    return loaded

@@ -7,7 +7,6 @@ from headway.jobs.events import CleanupEnded, CleanupIntended
 from headway.jobs.outcomes import Failure, Outcome
 from headway.jobs.shared import Changes
 from headway.ports.executor import Executor
-from headway.runtime import clocks
 from headway.runtime.record import Record
 
 
@@ -64,11 +63,11 @@ class Unwinding:
             if goes_on(entry.key):
                 going.insert(0, self.executed.pop())
                 continue
-            record.write(CleanupIntended(clocks.now_us(), entry.key, entry.number))
+            record.write(CleanupIntended(record.clock.now_us(), entry.key, entry.number))
             failure = executor.cleanup(*entry)
             self.executed.pop()
             if failure is not None:
                 self.failures.append((entry.key, failure))
             told = failure and failure._replace(exception=None)
-            record.write(CleanupEnded(clocks.now_us(), entry.key, entry.number, told))
+            record.write(CleanupEnded(record.clock.now_us(), entry.key, entry.number, told))
         self.executed = going

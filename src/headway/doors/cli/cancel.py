@@ -11,7 +11,7 @@ from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable
 from headway.errors import DefinitionError, Rejected
-from headway.jobs.states import RunState
+from headway.jobs.states import OVER, RunState
 from headway.ports.store import short_id
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> int:
     """Stop RUN (the last one, if left out): nothing new starts, Cleanups run.
 
-    A run that nobody works on any more is ended here and now.
+    A run that nobody works on any more is ended here and now; a core ends those of its own.
     """
     from headway.runtime import asking, ownership
 
@@ -37,7 +37,7 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
         record = found_run(store, run)
         state = ownership.state_now(record)
         short = short_id(record.id)
-        if state is RunState.RUNNING:
+        if _is_asked_for(store, record, state, no_cleanup=no_cleanup):
             answer = asking.asked(store, record, "cancel", {"why": why})
             if arguments["as_json"]:
                 click.echo(as_json({"run": record.id, "answer": answer}))
@@ -56,6 +56,20 @@ def command(run: str | None, why: str, no_cleanup: bool, **arguments: Any) -> in
             return exits.DONE
         code = _ended_here(store, record, why, arguments)
     return exits.DONE if code == exits.CANCELLED else code
+
+
+def _is_asked_for(
+    store: "Store", record: "RunRecord", state: RunState, *, no_cleanup: bool
+) -> bool:
+    """Whether somebody else ends it. Where no core leads, a core's run is ended here if nothing
+    is to be put away."""
+    from headway.runtime.turns import leading
+
+    if not record.core:
+        return state is RunState.RUNNING
+    if state in OVER:
+        return False
+    return leading(store) is not None or not (state is RunState.QUEUED or no_cleanup)
 
 
 def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[str, Any]) -> int:

@@ -15,6 +15,7 @@ from headway.doors.cli import exits
 from headway.doors.cli.entry import complain
 from headway.doors.cli.options import Decorator, together
 from headway.doors.cli.views import Watching, view_for
+from headway.doors.cli.waiting import LockTeller
 from headway.doors.cli.words import as_json
 from headway.jobs.plan import Plan
 from headway.jobs.states import RunState
@@ -96,6 +97,7 @@ class Report(NamedTuple):
     took_s: float
     repairs: int  # Runs entered
     cleanups: int  # Cleanups carried out
+    core: bool = False  # a core carried it out
 
 
 def carried_out(
@@ -119,7 +121,10 @@ def carried_out(
     with Signals() as signals:
         signals.leave = watching.calm
         watch = launching.Watch(
-            phases=view.wants_phases or _tells_phases(show), trace=show.debug, ticked=watching.tick
+            phases=view.wants_phases or _tells_phases(show),
+            trace=show.debug,
+            ticked=watching.tick,
+            waits=LockTeller(show).told,
         )
         try:
             runner = make(watching, watch)
@@ -131,7 +136,7 @@ def carried_out(
             state = (carry_out or launching.carry_out)(runner)
             code = exits.OF_STATE[state]
         except KeyboardInterrupt:
-            state, code = RunState.INTERRUPTED, signals.code
+            state, code = runner.left or RunState.INTERRUPTED, signals.code
         finally:
             watching.close()
     progress = watching.progress
@@ -145,7 +150,7 @@ def carried_out(
         progress.repairs - repairs,
         progress.cleaned - cleaned,
     )
-    _sum_up(report, show, told)
+    sum_up(report, show, told)
     return code
 
 
@@ -177,7 +182,8 @@ def _tells_phases(show: Show) -> bool:
     return (show.verbose or show.debug) and not show.as_json
 
 
-def _sum_up(report: Report, show: Show, told: Callable[[Report], list[str]] | None) -> None:
+def sum_up(report: Report, show: Show, told: Callable[[Report], list[str]] | None = None) -> None:
+    """Say how it went, as it was asked for."""
     from headway.doors.cli.summary import summary
 
     if show.as_json:

@@ -10,6 +10,7 @@ from headway.doors.cli.hands import ready_for
 from headway.doors.cli.resume import one_at_a_time
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, number
+from headway.errors import Rejected
 from headway.ports.store import short_id
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def command(run: str | None, **arguments: Any) -> int:
 
     with opened(arguments) as store:
         record = found_run(store, run)
+        if record.core:
+            raise Rejected(
+                f"run {short_id(record.id)} is a core's, which puts away what it has to:"
+                f" headway cancel {short_id(record.id)} has it end the run so"
+            )
         require_unowned(record)
         state = ownership.state_now(record)
         target, _ = reload(store, record, options.read_again(arguments))

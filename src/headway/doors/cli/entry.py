@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("up", "Core, API, workers and bus in one process."),
     "monitor": ("monitor", "Record every Celery task."),
     "tasks": ("tasks", "List Celery tasks, or show one with its family."),
+    "deploy": ("deploy", "Have a core carry a stored playbook out."),
+    "locks": ("locks", "List who has which lock, and who waits."),
     "playbook": ("playbooks", "Check playbooks, and store them."),
     "api": ("api", "Serve the API."),
     "token": ("tokens", "Look after tokens for the API."),

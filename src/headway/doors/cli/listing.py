@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.stores import found_run
+from headway.doors.cli.waiting import waits_of
 from headway.errors import DefinitionError
 
 if TYPE_CHECKING:
     from headway.jobs.plan import Plan
     from headway.jobs.progress import Progress
     from headway.jobs.states import JobState, RunState, Verdict
-    from headway.ports.store import Lock, RunRecord, Store
+    from headway.ports.store import RunRecord, Store
 
 
 class Seen(NamedTuple):
@@ -21,7 +22,7 @@ class Seen(NamedTuple):
     state: "RunState"
     progress: "Progress"
     living: bool
-    ahead: "Sequence[Lock]" = ()  # the tickets that a queued run waits for
+    waits: "Sequence[str]" = ()  # what keeps it waiting before anything can begin, in sentences
 
     @property
     def states(self) -> "list[JobState]":
@@ -30,26 +31,6 @@ class Seen(NamedTuple):
     @property
     def shown(self) -> "list[JobState | Verdict]":
         return self.progress.shown(living=self.living)
-
-    @property
-    def waits(self) -> list[str]:
-        """What a run waits for that is queued or paused, in sentences."""
-        from headway.doors.cli.words import moment, printable
-        from headway.jobs.states import RunState
-        from headway.ports.store import short_id
-
-        if self.progress.paused:
-            paused = next(one for one in reversed(self.progress.changes) if one.what == "paused")
-            why = f" ({printable(paused.why)})" if paused.why else ""
-            by = f"by {printable(paused.who)} since {moment(paused.at_us)}{why}"
-            return [f"it is paused {by}: headway resume {short_id(self.record.id)} goes on"]
-        if self.state is not RunState.QUEUED:
-            return []
-        holders = {lock.tag: lock.run for lock in reversed(self.ahead)}
-        return [
-            f"it waits for the lock {printable(tag)}, which run {short_id(run)} has"
-            for tag, run in sorted(holders.items())
-        ] or ["it waits for a core to take it up (headway core)"]
 
 
 def seen(store: "Store", prefix: str | None) -> Seen:
@@ -61,14 +42,25 @@ def looked_at(store: "Store", record: "RunRecord") -> Seen:
     from headway.jobs.events import decode
     from headway.jobs.plan import Plan
     from headway.jobs.progress import Progress
-    from headway.jobs.states import RunState
     from headway.runtime import ownership
 
     plan = Plan.from_json(store.plan(record.id))
     progress = Progress(plan, (decode(entry.row) for entry in store.journal(record.id)))
     state = ownership.state_now(record)
-    ahead = store.ahead_of(record.id) if state is RunState.QUEUED else ()
-    return Seen(record, state, progress, ownership.lives(record), ahead)
+    waits = [*waits_of(store, record, state), *_paused(record, progress)]
+    return Seen(record, state, progress, ownership.lives(record), waits)
+
+
+def _paused(record: "RunRecord", progress: "Progress") -> list[str]:
+    from headway.doors.cli.words import moment, printable
+    from headway.ports.store import short_id
+
+    if not progress.paused:
+        return []
+    paused = next(one for one in reversed(progress.changes) if one.what == "paused")
+    why = f" ({printable(paused.why)})" if paused.why else ""
+    by = f"by {printable(paused.who)} since {moment(paused.at_us)}{why}"
+    return [f"it is paused {by}: headway resume {short_id(record.id)} goes on"]
 
 
 def run_and_job(store: "Store", run: str, job: str | None) -> "tuple[RunRecord, Plan, int]":

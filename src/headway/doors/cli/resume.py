@@ -8,7 +8,7 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.hands import ready_for
 from headway.doors.cli.stores import found_run, opened
-from headway.doors.cli.words import listed, printable
+from headway.doors.cli.words import as_json, listed, printable
 from headway.errors import Rejected
 from headway.jobs.states import RunState
 from headway.ports.store import short_id
@@ -44,6 +44,8 @@ def command(run: str | None, **arguments: Any) -> int:
 
     with opened(arguments) as store:
         record = found_run(store, run)
+        if record.core:
+            return asked_of_core(store, record, "resume", {}, arguments)
         paused = is_paused(store, record)
         if paused and ownership.lives(record):
             answer = asking.asked(store, record, "resume", {})
@@ -73,6 +75,46 @@ def command(run: str | None, **arguments: Any) -> int:
                     announce=ready.announce,
                 ),
             )
+
+
+def asked_of_core(
+    store: "Store",
+    record: "RunRecord",
+    verb: str,
+    args: dict[str, Any],
+    arguments: dict[str, Any],
+) -> int:
+    """Have a core go on with a run of its own. Raises: Rejected, Unavailable."""
+    from headway.runtime import asking, ownership
+
+    state, short = ownership.state_now(record), short_id(record.id)
+    if verb == "resume" and state is not RunState.RUNNING:
+        _require_unfinished(record, state)
+    _require_left_to_core(short, arguments)
+    answer = asking.asked(store, record, verb, args)
+    if arguments["as_json"]:
+        click.echo(as_json({"run": record.id, "answer": answer}))
+    elif not arguments["quiet"]:
+        click.echo(f"run {short}: {printable(answer)}; headway logs {short} -f follows it")
+    return exits.DONE
+
+
+def _require_left_to_core(short: str, arguments: dict[str, Any]) -> None:
+    """Nothing is said of how to carry it out. Raises: Mistyped."""
+    ours = {
+        "-j": arguments["slots"],
+        "--worker": arguments["workers"],
+        "--set": arguments["texts"],
+        "--on": arguments["on"],
+        "--cleanup and --no-cleanup": arguments["cleanup"],
+        "--strict and --no-strict": arguments["strict"],
+    }
+    given = [option for option, value in ours.items() if value not in (None, ())]
+    if given:
+        raise exits.Mistyped(
+            f"run {short} is a core's, which carries it out as it was begun: leave out"
+            f" {', '.join(given)}"
+        )
 
 
 def is_paused(store: "Store", record: "RunRecord") -> bool:

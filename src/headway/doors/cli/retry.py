@@ -8,7 +8,7 @@ from headway.doors.cli import options
 from headway.doors.cli.carrying import Show, carried_out, showing
 from headway.doors.cli.hands import ready_for
 from headway.doors.cli.listing import Seen, looked_at
-from headway.doors.cli.resume import changing, chosen_options, tell_taken_up
+from headway.doors.cli.resume import asked_of_core, changing, chosen_options, tell_taken_up
 from headway.doors.cli.stores import found_run, opened
 from headway.errors import Rejected
 from headway.jobs.standing import SUCCEEDED
@@ -38,12 +38,15 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
 
     with opened(arguments) as store:
         record = found_run(store, run)
-        require_unowned(record)
+        if not record.core:
+            require_unowned(record)
         require_over(store, record)
         found = looked_at(store, record)
         events = [decode(entry.row) for entry in store.journal(record.id)]
         keys = retry_keys(found.progress.plan, events, from_job)
         _require_worthwhile(found, keys, from_job)
+        if record.core:
+            return asked_of_core(store, record, "retry", {"job": from_job}, arguments)
         target, changed = reload(store, record, options.read_again(arguments))
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)

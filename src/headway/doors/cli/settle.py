@@ -34,7 +34,7 @@ def command(
     with opened(arguments) as store:
         record, plan, key = run_and_job(store, run, job)
         short, name = short_id(record.id), printable(plan.names[key])
-        if ownership.lives(record):
+        if record.core or ownership.lives(record):
             answer = asking.asked(
                 store, record, "settle", {"key": key, "how": how, "why": arguments["why"]}
             )

@@ -49,7 +49,7 @@ def summary(report: "Report") -> list[str]:
     else:
         lines = [f"{coloured(_SAID[state], _colour(state))}: {told}"]
     lines += _failures(progress)
-    lines += _next(progress, state, short)
+    lines += _next(progress, state, short, core=report.core)
     return [*lines, recorded(report)]
 
 
@@ -87,7 +87,7 @@ def _failures(progress: Progress) -> list[str]:
     return lines
 
 
-def _next(progress: Progress, state: RunState, short: str) -> list[str]:
+def _next(progress: Progress, state: RunState, short: str, *, core: bool) -> list[str]:
     """What to type next."""
     match state:
         case RunState.FAILED:
@@ -108,19 +108,19 @@ def _next(progress: Progress, state: RunState, short: str) -> list[str]:
         case RunState.INTERRUPTED | RunState.CANCELLED:
             return _typed((f"headway resume {short}", "goes on where it stopped"))
         case RunState.IN_DOUBT:
-            return settle_lines(progress, short)
+            return settle_lines(progress, short, core=core)
         case RunState.SUCCEEDED | RunState.RUNNING | RunState.QUEUED:
             return []
 
 
-def settle_lines(progress: Progress, short: str) -> list[str]:
-    """The lines that answer for the jobs in doubt."""
+def settle_lines(progress: Progress, short: str, *, core: bool = False) -> list[str]:
+    """The lines that answer for the jobs in doubt. ``core``: one goes on with the run then."""
     names = [quoted(progress.plan.names[key]) for key in progress.in_doubt()]
     pairs = [
         (f"headway settle {short} {name} --done", "if it was (or --again, or --failed)")
         for name in names
     ]
-    return _typed(*pairs, (f"headway resume {short}", "then goes on"))
+    return _typed(*pairs, *([] if core else [(f"headway resume {short}", "then goes on")]))
 
 
 def _typed(*pairs: Sequence[str]) -> list[str]:

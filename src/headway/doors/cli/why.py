@@ -11,6 +11,7 @@ from headway.doors.cli.documents import job_document, line_document
 from headway.doors.cli.listing import Seen, key_of, looked_at
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.telling import ended_as, failure_line
+from headway.doors.cli.waiting import BEGIN_A_CORE
 from headway.doors.cli.words import (
     as_json,
     coloured,
@@ -284,7 +285,7 @@ def _pending(found: Seen, key: int) -> list[str]:
         lines.append("all it needs is done; its turn has not come")
     if not found.living:
         lines.append(f"nobody works on the run: it is {found.state}")
-    return lines + found.waits
+    return [*lines, *found.waits]
 
 
 def _waiting(found: Seen, key: int) -> list[str]:
@@ -347,6 +348,8 @@ def _next(found: Seen, key: int) -> list[str]:
         return [f"headway settle {short} {name} --done (or --again, or --failed)"]
     if found.living or found.state is RunState.QUEUED:
         return []
+    if found.record.core and found.state is RunState.INTERRUPTED:
+        return [f"a core goes on with it: {BEGIN_A_CORE}"]
     if found.progress.ended is None or found.state in ("interrupted", "cancelled"):
         return [f"headway resume {short} goes on"]
     if state in (JobState.FAILED, JobState.OVERDUE, JobState.BLOCKED):

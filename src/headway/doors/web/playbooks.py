@@ -1,7 +1,5 @@
 """Stored playbooks as the API tells and changes them, and the releases begun of them."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,7 +14,13 @@ from headway.ports.store import Store
 from headway.releases.rights import Action
 from headway.releases.surroundings import Surroundings
 from headway.runtime import clocks, stored_playbooks
-from headway.runtime.deploying import Release, deploy, deployed_before, read_release
+from headway.runtime.deploying import (
+    Release,
+    deploy,
+    deployed_before,
+    digest_of,
+    read_release,
+)
 
 PLACE = "the body"
 _ID = re.compile(r"[0-9a-f]{1,64}")
@@ -186,8 +190,8 @@ def deployed(
 ) -> dict[str, Any]:
     """Begin a release of a playbook. ``key``: what the client repeats the request by."""
     record = visible_playbook(store, caller, id)
-    asked = _digest([id, number, inputs])
-    kept = None if key is None else "api:" + _digest([caller.token, key])
+    asked = digest_of([id, number, inputs])
+    kept = None if key is None else "api:" + digest_of([caller.token, key])
     deployment = None if kept is None else deployed_before(store, kept, asked)
     if deployment is None:
         release = _release(store, record, number, surroundings)
@@ -221,7 +225,3 @@ def _release(
         detail = f"playbook {record.id} has no version {number}: its newest is {record.version}"
         raise Problem(422, detail, errors=[{"pointer": "/version", "detail": detail}])
     return read_release(store, record, number, surroundings)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

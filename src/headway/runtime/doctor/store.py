@@ -222,6 +222,12 @@ def _unfinished(area: Area, record: RunRecord, *, core: bool) -> None:
             area.warn(f"{named} is queued, and no core is there", "start one", "headway core")
         case RunState.RUNNING:
             area.ok(f"{named} is under way: {record.owner}, heard of {record.seen_s:.0f} s ago")
+        case RunState.INTERRUPTED if record.core and not core:
+            area.warn(
+                f"{named} was cut off, and no core is there to go on with it",
+                "start one",
+                "headway core",
+            )
         case RunState.INTERRUPTED:
             area.warn(
                 f"{named} was cut off: {record.owner or 'its owner'} lives no more",
