@@ -569,6 +569,23 @@ def test_a_worker_goes_on_when_the_connection_was_lost(at: Desk) -> None:
     assert at.connections[0].bus.counts().connections == 2
 
 
+def test_connect_is_also_used_when_reconnecting(at: Desk) -> None:
+    connected = threading.Semaphore(0)
+
+    class FrobWorker(worker(done)):  # type: ignore[misc]
+        def _connect(self) -> None:
+            super()._connect()
+            connected.release()
+
+    with at.serving(at.make(FrobWorker)):
+        for _ in range(2):  # by the constructor, and when serving begins
+            assert connected.acquire(timeout=DEADLINE_S)
+        at.broker.cut()
+        assert connected.acquire(timeout=DEADLINE_S)
+        at.send(step())
+        assert at.reply() == {"status": "completed"}
+
+
 def test_stop_may_come_first_and_twice_and_from_any_thread(at: Desk) -> None:
     frob = at.make(worker(done))
     threads = [threading.Thread(target=frob.stop) for _ in range(10)]

@@ -29,7 +29,8 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("an owner on another machine not heard of for so long is taken for dead", "runtime.ownership.LEASE_S", "s"),
         ("how often an owner looks for requests", "runtime.runner.LOOK_S", "s"),
         ("how long what runs is waited for once a run is stopped", "runtime.runner.STOP_GRACE_S", "s"),
-        ("how long `cancel` and `settle` wait for the owner's answer", "runtime.asking.ANSWER_S", "s"),
+        ("how long `cancel`, `settle`, `retry`, `resume` wait for an answer", "runtime.asking.ANSWER_S", "s"),
+        ("how long `deploy --wait` puts up with a store that is away", "doors.cli.following.PATIENCE_S", "s"),
         ("the longest delay that `BACKOFF` makes", "jobs.schedule.LONGEST_BACKOFF_S", "s"),
     ),
     "Tries": (

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headway.errors import DefinitionError, Unavailable
+from headway.errors import DefinitionError, Refused, Unavailable
 from headway.ports.bus import Queue, Settlement
 from headway.runtime.buses import address_of, make_bus
 from headway.runtime.worker_config import queue_for, read_config, stop_limit_s
@@ -152,9 +152,8 @@ class Worker:
         self._service.settler.settle_tag(basic_deliver.delivery_tag, how)
 
     def _connect(self) -> None:
-        """Connects, and declares what is served; done by the constructor.
-
-        Lost connections are made again without it.
+        """Connects, and declares what is served: in the constructor, when serving begins, and
+        again whenever a lost connection was made anew.
         """
         self._service.connect()
 
@@ -176,12 +175,20 @@ class Worker:
                 if service.begin():
                     place = service.connection.bus.place
                     self.app_logger.info("serving %s at %s", self.serves, place)
-            service.stopping.wait()
+            while service.is_connected_anew():
+                self._connect_again()
         except Unavailable:
             if not service.stopping.is_set():
                 raise
         finally:
             self._leave()
+
+    def _connect_again(self) -> None:
+        try:
+            self._connect()
+        except Refused as error:
+            # What was consumed goes on; a broker that has forgotten our queue says so by itself.
+            self.app_logger.warning("connected anew, but: %s", error)
 
     @property
     def serves(self) -> str:

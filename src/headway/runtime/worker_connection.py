@@ -58,6 +58,7 @@ class WorkerConnection:
         self.watch = Watch()
         self.presence = Announcer(bus, self.worker)
         self.tags = count(1)  # of deliveries, for all workers here
+        self.connected_anew: list[Callable[[], object]] = []  # called then; they must not block
         self.unheard: Counter[str] = Counter()  # what nobody listened to, by key
         self._confirm_s = confirm_s
         self._opening = threading.Lock()
@@ -139,10 +140,12 @@ class WorkerConnection:
 
     def _on_news(self, news: News) -> None:
         match news:
-            case Opened():
+            case Opened(number):
                 self._connected.set()
                 self.claims.connected()
                 self.answers.connected()
+                for call in self.connected_anew if number > 1 else ():
+                    call()
             case Closed():
                 pass  # the bus says so itself, and not too often
             case Blocked(reason):

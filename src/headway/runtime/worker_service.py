@@ -74,6 +74,7 @@ class WorkerService:
         self._steps = Steps()
         self.sender = Sender(connection, self._steps, self.name, lambda: worker.app_logger)
         self.stopping = threading.Event()
+        self._woken = threading.Event()  # stopping, or connected anew
         self.settler = Settler(
             connection, self._steps, lambda: worker.app_logger, self.stopping.wait
         )
@@ -110,6 +111,7 @@ class WorkerService:
             if self._consumer is None and not self._is_stopping():
                 self._consumer = self._consume()
                 self.connection.watch.add(self._make_way)
+                self.connection.connected_anew.append(self._woken.set)
                 self.connection.presence.serving(self.queue, self.name)
                 return True
         return False
@@ -120,11 +122,18 @@ class WorkerService:
             lambda: bus.consume(self.queue.name, self._handle), self._is_stopping
         )
 
+    def is_connected_anew(self) -> bool:
+        """Wait until the connection was lost and made again; False: told to stop before."""
+        self._woken.wait()
+        self._woken.clear()
+        return not self.stopping.is_set()
+
     def stop(self) -> None:
         """Begin nothing more. The step in hand has this long from now on; again does nothing."""
         if self._stop_at is None:
             self._stop_at = clocks.monotonic() + self.stop_limit_s
         self.stopping.set()
+        self._woken.set()
         self.connection.claims.wake()
 
     def end(self) -> bool:
