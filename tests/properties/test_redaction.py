@@ -144,7 +144,8 @@ def test_every_field_of_an_event_is_either_free_text_or_ours() -> None:
     ours = {
         "at_us", "owner", "keys", "key", "number", "attempt", "worker", "notice", "transport",
         "pid", "started", "boot", "ending", "began_us", "phase", "executed", "final", "how",
-        "request", "state", "counts", "ignored", "again_in_s", "stream", "decision",
+        "request", "state", "counts", "ignored", "again_in_s", "stream", "decision", "address",
+        "replies", "topic", "targets",
     }  # fmt: skip
     kinds: list[Any] = [*events._KINDS.values(), *events._LIVE, TryEnded]
     fields = {field for kind in kinds for field in kind._fields}

@@ -104,7 +104,10 @@ def _spelled(value: str) -> str:
         if character.isascii() and character.isalnum():
             found.append(character)
         else:
-            found.append(f"(?:{'|'.join(_spellings(character, place == 0, after))})")
+            spellings = list(_spellings(character, place == 0, after))
+            if character == "'":
+                spellings.append(_in_a_shell(place == 0, after))
+            found.append(f"(?:{'|'.join(spellings)})")
         after = False
     return "".join(found)
 
@@ -123,8 +126,6 @@ def _spellings(character: str, is_first: bool, after: bool) -> Iterator[str]:
         yield r"\r\n"
     if character == " ":
         yield r"\+"
-    if character == "'":
-        yield "'\"'\"'"  # as shlex has it
     units = character.encode("utf-16-be", "surrogatepass").hex()
     halves = [units[start : start + 4] for start in range(0, len(units), 4)]
     yield _joined(slashes, [f"u{half}" for half in halves])
@@ -138,6 +139,15 @@ def _spellings(character: str, is_first: bool, after: bool) -> Iterator[str]:
     yield f"{some}(?i:&#0*{code};|&#x0*{code:x};)"
     if character in _HTML:
         yield f"{some}&{_HTML[character]};"
+
+
+def _in_a_shell(is_first: bool, after: bool) -> str:
+    """A pattern for ``'`` as shlex has it, each mark of which may be spelled anyhow again."""
+    marks = [
+        "|".join(_spellings(mark, is_first and not place, after and not place))
+        for place, mark in enumerate("'\"'\"'")
+    ]
+    return "".join(f"(?:{mark})" for mark in marks)
 
 
 def _joined(slashes: str, codes: list[str]) -> str:
