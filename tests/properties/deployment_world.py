@@ -36,6 +36,7 @@ from headway.ports.bus import (
 from headway.ports.store import Launch, Owner, Write
 from headway.releases.claims import Standing
 from headway.releases.compiling import CompiledPlaybook
+from headway.releases.holders import BACK_WITHIN_S
 from headway.runtime.clocks import Clock
 from headway.runtime.deployment import Deployment, Hold, begin_anew, take_up
 from headway.runtime.ledger import Ledger
@@ -604,6 +605,13 @@ class World:
         self.hands[hand].bus.close()
         self.workers += 1
         self.hands[hand] = Hand(self, f"{self.hands[hand].name.split('-')[0]}-{self.workers}")
+
+    def notice_lost(self) -> None:
+        """Time for the core to see which workers have gone, just after it was away itself, too."""
+        for _ in range(3):
+            self.time.now_s += BACK_WITHIN_S
+            self.look()
+        self.calm()
 
     def answer_unclaimed(
         self, hand: int, which: int, status: str, *, echoes: bool, named: bool

@@ -117,9 +117,11 @@ class DeploymentMachine(RuleBasedStateMachine):
         self.world.hands[hand].give_back(which)
         self.world.die_when(death)
 
-    @rule(hand=HANDS)
-    def worker_dies(self, hand: int) -> None:
+    @rule(hand=HANDS, is_noticed=st.booleans())
+    def worker_dies(self, hand: int, is_noticed: bool) -> None:
         self.world.replace(hand)
+        if is_noticed:
+            self.world.notice_lost()
 
     # Whoever does not keep to the protocol
 

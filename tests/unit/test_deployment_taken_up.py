@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headway.errors import Unavailable
 from headway.jobs.events import TryEnded
 from headway.jobs.outcomes import Ending
 from headway.jobs.states import RunState
@@ -201,6 +202,7 @@ def test_what_was_not_sent_yet_when_a_run_is_cancelled_is_not_sent() -> None:
     request = world.store.request(number)
     assert request is not None
     world.life.deployments[RUN].asked(request)
+    world.commit()
     world.calm()
     assert [sent.key for sent in world.sent.values()] == [0]
     assert end_of(world) is RunState.CANCELLED
@@ -253,10 +255,8 @@ def test_a_last_line_that_never_comes_does_not_keep_a_core_busy() -> None:
     world.begin_all()
     (first, mine), (other, _) = [(hand, held) for hand in world.hands for held in hand.holds]
     world.replace(world.hands.index(other))
-    for _ in range(2):
-        world.time.now_s += 1.0
-        world.look()
-    world.calm()
+    world.notice_lost()
+    assert [end.ending for end in ends(world)] == [Ending.IN_DOUBT]
     first.answer(mine, "completed", "lost")
     world.calm()
     assert state(world) is RunState.RUNNING, "the last line is waited for"
@@ -268,6 +268,29 @@ def test_a_last_line_that_never_comes_does_not_keep_a_core_busy() -> None:
     wake_at = world.life.deployments[RUN].wake_at
     assert wake_at is not None
     assert wake_at > world.time.now_s
+
+
+def test_a_step_that_somebody_has_is_not_sent_again_though_its_confirmation_was_lost() -> None:
+    sequence = {"description": "pick", "hosts": ["h0"], "steps": ["noop:Do"]}
+    world = World(compiled_of(sequence), 0, [RUN])
+    world.refusals.append(Unavailable("it arrived"))
+    world.live()
+    world.begin_all()
+    for hand in world.hands:
+        hand.bus.close()
+    world.time.now_s += 1.1
+    world.calm()
+    assert world.broker.depth("worker.noop") == 0
+
+
+def test_what_is_asked_of_a_run_does_not_keep_a_core_from_its_clocks() -> None:
+    world = world_of(step("Do", timeout=5))
+    holder(world)
+    world.time.now_s += 5.0
+    world.ask(0, "cancel", {})
+    world.advance()
+    world.commit()
+    assert [end.ending for end in ends(world)] == [Ending.OVERDUE]
 
 
 def test_a_core_is_not_kept_busy_by_a_retry_for_which_there_is_no_room() -> None:

@@ -205,10 +205,11 @@ class Steps:
         until = None if timeout_s is None else self._monotonic() + timeout_s
         while not self._ended:
             self._start_backlog()
-            if self._ended or not self._heard_within(self._left_s(until)):
+            if self._ended:
                 break
+            goes_on = self._heard_within(self._left_s(until))
             self._look_at_clocks()
-            if until is not None and self._monotonic() >= until:
+            if not goes_on or (until is not None and self._monotonic() >= until):
                 break
         ended, self._ended = self._ended, []
         self._handed_out, self._to_settle = self._to_settle, []
@@ -366,7 +367,7 @@ class Steps:
         )
         if adopted.worker is None:
             # Perhaps it was never published. Who claims attempts begins it once in any case.
-            self._work.after(partial(self._dispatcher.offer_again, trial.attempt))
+            self._work.after(partial(self._offer_again, trial, trial.attempt))
 
     def _timeout_of(self, trial: _Trial) -> float:
         return self._work.rules[trial.key].timeout_s or self._timeout_s
@@ -390,6 +391,12 @@ class Steps:
             trial.is_offered = True
         except HeadwayError as error:
             self._told(attempt, Undelivered(error))
+
+    def _offer_again(self, trial: _Trial, attempt: str) -> None:
+        """Unless somebody has it, or nobody is to have it any more."""
+        is_wanted = self._attempts.get(attempt) is trial and not trial.taken_back
+        if is_wanted and not self._dispatcher.is_taken(attempt):
+            self._dispatcher.offer_again(attempt)
 
     @property
     def _run_id(self) -> str:
@@ -472,7 +479,7 @@ class Steps:
         elif trial.again_at is not None and now >= trial.again_at:
             trial.again_at = None
             if trial.is_offered:
-                self._work.after(partial(self._dispatcher.offer_again, trial.attempt))
+                self._work.after(partial(self._offer_again, trial, trial.attempt))
             else:
                 self._offer(trial, trial.attempt)
 
