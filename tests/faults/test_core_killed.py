@@ -24,3 +24,8 @@ def killed(rabbitmq: RabbitMQ, postgres: Postgres, tmp_path: Path) -> Iterator[P
 def test_a_core_killed_again_and_again_loses_nothing_and_does_nothing_twice(killed: Place) -> None:
     told = carry_out(killed, ["core"] * 20, each=1)
     assert told.deployments == 20
+
+
+def test_a_standby_takes_over_from_a_core_that_is_killed(killed: Place) -> None:
+    told = carry_out(killed, ["takeover"] * 5, each=2)
+    assert told.deployments == 10
