@@ -1,0 +1,31 @@
+"""Whatever is killed, deployments reach their ends and nothing is done or recorded twice."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.core_kills import Place, carry_out
+from tests.services.postgres import Postgres
+from tests.services.rabbitmq import RabbitMQ
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def killed(rabbitmq: RabbitMQ, postgres: Postgres, tmp_path: Path) -> Iterator[Place]:
+    with ExitStack() as stack:
+        yield Place(
+            stack, tmp_path, rabbitmq.node, rabbitmq.url, postgres.server, postgres.url, seed=4
+        )
+
+
+def test_a_core_killed_again_and_again_loses_nothing_and_does_nothing_twice(killed: Place) -> None:
+    told = carry_out(killed, ["core"] * 20, each=1)
+    assert told.deployments == 20
+
+
+def test_a_standby_takes_over_from_a_core_that_is_killed(killed: Place) -> None:
+    told = carry_out(killed, ["takeover"] * 5, each=2)
+    assert told.deployments == 10
