@@ -29,3 +29,13 @@ def test_a_core_killed_again_and_again_loses_nothing_and_does_nothing_twice(kill
 def test_a_standby_takes_over_from_a_core_that_is_killed(killed: Place) -> None:
     told = carry_out(killed, ["takeover"] * 5, each=2)
     assert told.deployments == 10
+
+
+def test_a_broker_that_is_killed_loses_nothing_and_does_nothing_twice(killed: Place) -> None:
+    told = carry_out(killed, ["broker"] * 5, each=2)
+    assert told.deployments == 10
+
+
+def test_a_database_that_is_killed_loses_nothing_and_does_nothing_twice(killed: Place) -> None:
+    told = carry_out(killed, ["database"] * 5, each=2)
+    assert told.deployments == 10
