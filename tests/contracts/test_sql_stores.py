@@ -16,7 +16,7 @@ import pytest
 
 from headway.adapters import database as databases
 from headway.adapters import statements
-from headway.adapters.database import Database
+from headway.adapters.database import OLDEST_READER, Database
 from headway.adapters.opening import open_store
 from headway.adapters.postgres import PostgresDatabase
 from headway.adapters.sqlite import SqliteDatabase
@@ -516,6 +516,9 @@ def test_a_store_of_an_older_schema_is_upgraded_with_all_that_it_holds(
         store.enqueue(run_id(2), launch(locks=["a"]), "{}", 1, 1, key="key")
         assert [record.id for record in store.core_runs(unowned=True)] == [run_id(2)]
     monkeypatch.setattr(databases, "MIGRATIONS", older)
+    if number >= OLDEST_READER:
+        open_store(url).close()  # what is new there is nothing to an older Headway
+        return
     with pytest.raises(
         Rejected, match=rf"newer Headway \(schema \d, this one knows {number}\): upgrade"
     ):
