@@ -666,8 +666,10 @@ class Dispatcher:
             self._adopted[name] = True
 
     def _queue(self, name: str, kept_s: int) -> Queue:
-        if self._durable:
-            return Queue(name, arguments={"x-expires": DURABLE_KEPT_S * 1000})
+        # Classic also where they are to last: a quorum queue that is declared a moment before the
+        # broker is killed may stay without a leader, and never be heard again. That a classic one
+        # may forget an acknowledgement then is nothing to us: what comes twice is ignored.
+        kept_s = DURABLE_KEPT_S if self._durable else kept_s
         return Queue(name, QueueKind.CLASSIC, arguments={"x-expires": kept_s * 1000})
 
 

@@ -19,6 +19,7 @@ from headway.ports.bus import (
     Exchange,
     Message,
     Queue,
+    QueueKind,
     Settlement,
 )
 from headway.ports.store import Store
@@ -57,7 +58,9 @@ class JobRequests:
     def open(self) -> None:
         """Raises: Refused, Unavailable."""
         binding = Binding(names.EXCHANGE, names.JOB_CREATE)
-        self._bus.declare(Exchange(names.EXCHANGE), Queue(QUEUE, bindings=(binding,)))
+        # Classic, as the dispatcher's: a request that is delivered again begins nothing twice.
+        asked = Queue(QUEUE, QueueKind.CLASSIC, bindings=(binding,))
+        self._bus.declare(Exchange(names.EXCHANGE), asked)
         self._consumer = self._bus.consume(QUEUE, self._heard, prefetch=PREFETCH, inline=True)
 
     def close(self) -> None:
