@@ -30,7 +30,7 @@ PREPARED = """
       - {hosts: [localhost], steps: [ticket:Open]}
     """
 # What differs from run to run: moments, attempts, who did it.
-DIFFERS = ("at_us", "began_us", "attempt", "worker", "owner")
+DIFFERS = ("at_us", "began_us", "attempt", "worker", "address", "replies", "owner")
 
 
 class Release(NamedTuple):

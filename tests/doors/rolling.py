@@ -35,8 +35,10 @@ class Fleet(Place):
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         use_ports(directory, ports)
         self.site = directory / "rolling-site"
-        self.address, self.rotation_address = (f"127.0.0.1:{ports[one]}" for one in PORTS[:2])
-        self.hosts = [f"127.0.0.1:{ports[one]}" for one in PORTS[2:]]
+        self.address, self.rotation_address = (
+            f"127.0.0.1:{ports[one]}" for one in ("8321", "8322")
+        )
+        self.hosts = [f"127.0.0.1:{ports[one]}" for one in ("8331", "8332", "8333")]
 
     def releasing(self, version: str, playbook: str = "release.yaml") -> tuple[str, ...]:
         return ("run", playbook, "--set", f"version={version}", *WITH)

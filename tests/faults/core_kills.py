@@ -259,7 +259,7 @@ class Place:
     # What goes wrong
 
     def kill_core(self) -> None:
-        """While it leads, or a moment before; another is started."""
+        """Some time after it leads; another is started."""
         self._let_it_lead()
         self._core.end(SIGKILL)
         self._core = self._new_core()
