@@ -83,5 +83,5 @@ def test_columns_stay_in_line_for_wide_characters() -> None:
 def test_every_state_has_a_look() -> None:
     for state in (*JobState, *Verdict):
         assert state in LOOKS
-    known = {*LOOKS, RunState.SUCCEEDED, RunState.INTERRUPTED}
+    known = {*LOOKS, RunState.SUCCEEDED, RunState.INTERRUPTED, RunState.QUEUED}
     assert {str(state) for state in RunState} <= {str(state) for state in known}
