@@ -76,11 +76,6 @@ class Core:
         self._sweep_at = 0.0
         self._drains = False
 
-    @property
-    def deployments(self) -> int:
-        """How many are under way here."""
-        return len(self._deployments)
-
     def drive(self, goes_on: Callable[[], bool]) -> None:
         """Drive until told otherwise; then hand everything back.
 

@@ -64,7 +64,7 @@ class Lead:
         return None
 
     @contextmanager
-    def kept(self, term: int, stopping: threading.Event) -> Iterator[None]:
+    def kept(self, term: int) -> Iterator[None]:
         """Renew for as long as the block lasts, then leave the lead to others."""
         over = threading.Event()
         thread = threading.Thread(

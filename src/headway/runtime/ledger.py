@@ -106,7 +106,6 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.commits = 0
         self._lock = threading.Lock()
         self._waiting: dict[StagedJournal, None] = {}
 
@@ -130,7 +129,6 @@ class Ledger:
                 wanted = [write for write in writes.values() if write is not None]
                 if wanted:
                     self.store.append_all(wanted)
-                    self.commits += 1
                 break
             except Lost as error:
                 lost.append((error.run, error))

@@ -72,7 +72,7 @@ class CoreService:
             term = lead.awaited(store, self._stopping)
             if term is None:
                 return
-            with lead.kept(term, self._stopping), closing(self._make_bus()) as bus:
+            with lead.kept(term), closing(self._make_bus()) as bus:
                 bus.open()
                 _LOG.info("leads, term %d: store %s, bus %s", term, store.place, bus.place)
                 core = self._core = Core(store, bus, owner, term, self._rules)
