@@ -36,6 +36,19 @@ HELD = """
             self.send(properties.reply_to, properties.correlation_id, {"status": "completed"}, "")
 """
 
+LATE = """
+    import time
+
+    from headway.runtime.worker import Worker
+
+    time.sleep(1)  # as something large to import would
+
+
+    class LateWorker(Worker):
+        def process(self, channel, basic_deliver, properties, body, output):
+            self.send(properties.reply_to, properties.correlation_id, {"status": "completed"}, "")
+"""
+
 
 @contextmanager
 def up(place: Place, *words: str) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
@@ -85,6 +98,15 @@ def test_what_is_deployed_over_the_api_is_carried_out(place: Place) -> None:
         said = ended(process)
     assert said.code == 0
     assert place.type("show", run[:12]).code == 0
+
+
+def test_what_waits_is_not_begun_before_its_worker_is_there(place: Place) -> None:
+    place.write("late.py", LATE)
+    place.write("ship.yaml", PLAYBOOK.replace("held:Hold", "late:Come"))
+    playbook = place.type("playbook", "add", "ship.yaml").out.strip()
+    run = place.type("deploy", playbook, "--json").json["run"]
+    with up(place, "--worker", "late.py:LateWorker") as (_, client):
+        assert told(client, run)["state"] == "succeeded"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

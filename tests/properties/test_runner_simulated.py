@@ -72,14 +72,16 @@ def graphs(draw: st.DrawFn) -> Given:
     return Given(Plan(names, names, needs, rules, Policy()), natures)
 
 
-job_rules = st.builds(
-    Rules,
-    tries=st.integers(1, 3),
-    retry_delay_s=st.just(0.0),
-    on_lost=st.sampled_from(["ask", "ask", "rerun"]),
-    has_check=st.sampled_from([True, True, False]),
-    has_cleanup=st.booleans(),
-)
+# Not by st.builds, which would also make up the fields that are not named.
+job_rules = st.fixed_dictionaries(
+    {
+        "tries": st.integers(1, 3),
+        "retry_delay_s": st.just(0.0),
+        "on_lost": st.sampled_from(["ask", "ask", "rerun"]),
+        "has_check": st.sampled_from([True, True, False]),
+        "has_cleanup": st.booleans(),
+    }
+).map(lambda fields: Rules(**fields))
 
 
 def nature_of(rules: Rules) -> st.SearchStrategy[Nature]:

@@ -77,10 +77,11 @@ def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments:
         serving = workers_served(workers, stock, stock_worker, concurrency, new_bus, STOP_LIMIT_S)
         core = threading.Thread(target=_serve, args=(service, over), name="headway-core")
         with stopped_by_signals(over.set):
-            core.start()
-            stack.callback(core.join)
-            stack.callback(service.stop)
+            # The workers come before the core, which may have steps for them at once, and leave
+            # before it.
+            stack.callback(_end, service, core)
             served = stack.enter_context(serving)
+            core.start()
             click.echo(f"workers {', '.join(served)}")
             sys.stdout.flush()
             over.wait()
@@ -95,6 +96,12 @@ def _serve(service: "CoreService", over: threading.Event) -> None:
         service.serve()
     finally:
         over.set()  # without a core nothing would ever be done
+
+
+def _end(service: "CoreService", core: threading.Thread) -> None:
+    service.stop()
+    if core.ident is not None:  # else a worker could not be had
+        core.join()
 
 
 def _place(open_store: "Callable[[], Store]") -> str:
