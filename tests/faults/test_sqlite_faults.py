@@ -92,10 +92,10 @@ from headway.testing.stores import RUN, passed, rows_of
 from tests.faults.test_sqlite_faults import begun, fill
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 store = begun(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, most))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, most))
 written = fill(store)
 try:
-    store.append(RUN, 1, 1, written + 2, [], lines=[Line(1, 1, 1, "out", "x" * 1_000_000)])
+    store.append(RUN, 1, 1, written + 2, [], lines=[Line(1, 1, 1, "out", "x" * 2_000_000)])
 except Unavailable as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
