@@ -49,7 +49,8 @@ def main() -> None:
     kinds = ", ".join(f"{plan.count(kind)} {kind}" for kind in dict.fromkeys(plan))
     print(f"{arguments.count} kills ({kinds}), seed {arguments.seed}, {told.took_s:.0f} s:")
     print(f"{told.deployments} deployments ({told.states}), {told.steps} effects,")
-    print(f"{told.settled} steps settled by hand; every promise was kept")
+    print(f"{told.settled} steps settled by hand; {told.hits} kills")
+    print("came while deployments were under way; every promise was kept")
 
 
 if __name__ == "__main__":

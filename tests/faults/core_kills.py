@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any, NamedTuple
 
 from headway.adapters.bus_address import parse_bus_url
@@ -150,6 +150,7 @@ class Told:
     steps: int
     settled: int
     states: dict[str, int]
+    hits: int  # what went wrong while steps were under way
     took_s: float
 
 
@@ -228,6 +229,7 @@ class Place:
         self._requests = Requests(bus_url)
         stack.callback(self._requests.close)
         self._settled = 0
+        self._hits = 0
         self._began_s = time.monotonic()
         target = f"{REPOSITORY}/tests/faults/effects_worker.py:EffectsWorker"
         for _ in range(WORKERS):
@@ -272,6 +274,22 @@ class Place:
         self._core.end(SIGKILL)
         self._core = standby
 
+    def freeze_core(self) -> float:
+        """The core seems to live, but does nothing any more, until another one leads; the seconds
+        that takes. Then it goes on, and is to find that it leads no longer."""
+        self._let_it_lead()
+        standby = self._new_core()
+        standby.wait_for("waiting: ")
+        frozen, self._core = self._core, standby
+        frozen.process.send_signal(SIGSTOP)
+        began_s = time.monotonic()
+        standby.wait_for("leads, term")
+        took_s = time.monotonic() - began_s
+        frozen.process.send_signal(SIGCONT)
+        frozen.wait_for("leads no longer")
+        frozen.end(SIGKILL)
+        return took_s
+
     def kill_broker(self) -> None:
         self._let_it_lead()
         self._node.kill()
@@ -285,6 +303,11 @@ class Place:
     def _let_it_lead(self) -> None:
         self._core.wait_for("leads, term")
         self._pause(self.random.uniform(0, LONGEST_LIFE_S))
+        self._hits += self._is_under_way()
+
+    def _is_under_way(self) -> bool:
+        with closing(open_store(self._db_url)) as store:
+            return any(record.state is RunState.RUNNING for record in store.runs(limit=10_000))
 
     def _pause(self, pause_s: float) -> None:
         threading.Event().wait(pause_s)
@@ -302,7 +325,7 @@ class Place:
         assert not said, "\n".join(said)
         states = Counter(str(one.record.state) for one in found)
         took_s = time.monotonic() - self._began_s
-        return Told(len(found), len(effects), self._settled, dict(states), took_s)
+        return Told(len(found), len(effects), self._settled, dict(states), self._hits, took_s)
 
     def _until(self, holds: Callable[[], bool], look_s: float) -> None:
         deadline = time.monotonic() + DEADLINE_S
