@@ -5,7 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import pytest
 from hypothesis import Phase, assume, event, given, note, settings
@@ -81,7 +81,7 @@ job_rules = st.fixed_dictionaries(
         "has_check": st.sampled_from([True, True, False]),
         "has_cleanup": st.booleans(),
     }
-).map(lambda fields: Rules(**fields))
+).map(lambda fields: Rules(**cast("dict[str, Any]", fields)))
 
 
 def nature_of(rules: Rules) -> st.SearchStrategy[Nature]:
