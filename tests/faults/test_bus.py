@@ -198,6 +198,17 @@ def test_a_connection_that_is_stalled_is_noticed_and_replaced(
     assert inbox.get().message.body == b"again"
 
 
+def test_a_queue_that_does_not_answer_its_consumer_is_told_of_with_a_remedy(
+    network: Forwarder, opened: Callable[..., RabbitBus]
+) -> None:
+    bus = opened(network, limits=Limits(answer_s=0.2))
+    bus.declare(Queue("silent", QueueKind.QUORUM))
+    network.stall()
+    with pytest.raises(Unavailable, match="may have no leader.*delete_queue silent"):
+        bus.consume("silent", Inbox())
+    network.flow()
+
+
 def test_a_broker_that_nobody_answers_for_is_looked_for_until_it_is_back(
     network: Forwarder, opened: Callable[..., RabbitBus], rabbitmq: RabbitMQ
 ) -> None:

@@ -43,6 +43,13 @@ T = TypeVar("T")
 LOG_AGAIN_S = 10.0  # while there is no connection, say so no more often
 _LOG = logging.getLogger("headway.bus")
 
+# Not done by us: a cluster that has lost its majority answers no more than that, and what is in
+# its queue comes back with it.
+LEADERLESS = (
+    ". A queue made a moment before its broker was killed may have no leader: once it is deleted"
+    " (rabbitmqctl delete_queue {queue}), workers make it anew"
+)
+
 
 class RabbitBus:
     """One party's connection to RabbitMQ."""
@@ -190,7 +197,8 @@ class RabbitBus:
         try:
             if not link.carry(lambda one: one.start(link, outcome), consumer, outcome.fail):
                 raise Unavailable(f"not connected to {self.place}")
-            outcome.wait(self.limits.answer_s, f"consume queue {queue!r} at {self.place}")
+            what = f"consume queue {queue!r} at {self.place}"
+            outcome.wait(self.limits.answer_s, what, LEADERLESS.format(queue=queue))
         except BaseException:
             consumer.cancel(0.0)
             raise

@@ -49,9 +49,9 @@ class Outcome(Generic[T]):
             self._error = error
             self._known.set()
 
-    def wait(self, timeout_s: float, what: str) -> T:
+    def wait(self, timeout_s: float, what: str, remedy: str = "") -> T:
         if not self._known.wait(timeout_s):
-            raise Unavailable(f"{what}: the broker did not answer within {timeout_s:g} s")
+            raise Unavailable(f"{what}: the broker did not answer within {timeout_s:g} s{remedy}")
         if self._error is not None:
             raise self._error
         return self._result
