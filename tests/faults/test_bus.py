@@ -204,7 +204,7 @@ def test_a_queue_that_does_not_answer_its_consumer_is_told_of_with_a_remedy(
     bus = opened(network, limits=Limits(answer_s=0.2))
     bus.declare(Queue("silent", QueueKind.QUORUM))
     network.stall()
-    with pytest.raises(Unavailable, match="may have no leader.*delete_queue silent"):
+    with pytest.raises(Unavailable, match=r"may have no leader.*delete_queue silent"):
         bus.consume("silent", Inbox())
     network.flow()
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from headway.adapters.dispatching import Answered, Claimed, Dispatcher, GivenBack, Heard, Line
+from headway.adapters.dispatching import (
+    Answered,
+    Claimed,
+    Dispatch,
+    Dispatcher,
+    GivenBack,
+    Heard,
+    Line,
+)
 from headway.adapters.memory_broker import MemoryBroker
 from headway.adapters.memory_bus import MemoryBus
 from headway.ports.bus import Binding, Delivery, Exchange, Message, Queue, QueueKind
@@ -50,7 +58,7 @@ def test_a_grant_that_comes_after_its_worker_gave_the_attempt_back_is_nobodys(
         bus.publish(Message(body, names.JSON, reply_to=worker), dispatcher.claims_queue)
         return told.get(timeout=DEADLINE_S)
 
-    dispatcher.offer("attempt", "run", "frob", STEP, lambda _, heard: told.put(heard))
+    dispatcher.offer(Dispatch("attempt", "run", "frob", STEP, lambda _, heard: told.put(heard)))
     first = claim("first")
     assert isinstance(first, Claimed)
     given_back = claim("first", give_back=True)
@@ -81,8 +89,8 @@ def test_a_run_may_be_given_an_attempt_while_its_last_one_is_forgotten(
     sys.setswitchinterval(1e-6)
     forgetting.start()
     try:
-        for number in range(8000):
-            dispatcher.offer(str(number), "run", "frob", STEP, lambda _, heard: None)
+        for number in range(3000):
+            dispatcher.offer(Dispatch(str(number), "run", "frob", STEP, lambda _, heard: None))
             offered.put(str(number))
     finally:
         sys.setswitchinterval(switches_s)

@@ -119,6 +119,19 @@ class Overheard(NamedTuple):
 Heard = Claimed | GivenBack | Lost | Answered | Line | Notified | Undelivered | Overheard
 
 
+class Dispatch(NamedTuple):
+    """An attempt at a step, as it is sent, and who is told what is heard of it."""
+
+    attempt: str
+    run: str
+    command: str
+    step: StepMessage
+    told: Callable[[str, Heard], None]  # the attempt, and what was heard
+    deadline_us: int | None = None
+    # Whether who dispatches it tells people that it has started, where the worker has not by then.
+    notifies: bool = False
+
+
 @dataclass(slots=True)
 class _Offer:
     """An attempt that somebody waits for."""
@@ -233,52 +246,17 @@ class Dispatcher:
             except HeadwayError as error:
                 _LOG.info("queue %s stays for %d s: %s", name, KEPT_S, error)
 
-    def offer(
-        self,
-        attempt: str,
-        run: str,
-        command: str,
-        step: StepMessage,
-        told: Callable[[str, Heard], None],
-        *,
-        deadline_us: int | None = None,
-        notifies: bool = False,
-        replies: str = "",
-    ) -> Confirmation:
-        """Publish a step message; ``told`` is called with the attempt and what is heard of it.
+    def offer(self, dispatch: Dispatch, replies: str = "") -> Confirmation:
+        """Publish the step message. ``replies``: what ``reserve`` said, if it was asked.
 
-        ``notifies``: whether who offers it tells people that it has started, where the worker has
-        not by then. ``replies``: what ``reserve`` said, if it was asked. What comes of the
-        publishing is heard too, as far as it is no success.
+        What comes of the publishing is heard too, as far as it is no success.
         Raises: WireError for what cannot be sent; Refused and Unavailable when a reply queue
         cannot be had.
         """
-        return self._publish(
-            self._taken_note_of(
-                attempt,
-                run,
-                command,
-                step,
-                told,
-                replies or self.reserve(run),
-                deadline_us=deadline_us,
-                notifies=notifies,
-            )
-        )
+        return self._publish(self._taken_note_of(dispatch, replies or self.reserve(dispatch.run)))
 
     def adopt(
-        self,
-        attempt: str,
-        run: str,
-        command: str,
-        step: StepMessage,
-        told: Callable[[str, Heard], None],
-        *,
-        replies: str,
-        worker: str | None = None,
-        address: str = "",
-        deadline_us: int | None = None,
-        notifies: bool = False,
+        self, dispatch: Dispatch, replies: str, worker: str | None = None, address: str = ""
     ) -> None:
         """Take up an attempt that a dispatcher of this name, which has gone, offered, or was
         about to. ``worker``, ``address``: as it was claimed; None: as far as is known, nobody has.
@@ -287,48 +265,32 @@ class Dispatcher:
         Nothing is heard of it before ``hear_adopted``. Raises: WireError for what cannot be sent.
         """
         self._adopted.setdefault(replies, False)
-        offer = self._taken_note_of(
-            attempt,
-            run,
-            command,
-            step,
-            told,
-            replies,
-            deadline_us=deadline_us,
-            notifies=notifies,
-            worker=worker,
-            has_started=worker is not None and not address,
-        )
+        has_started = worker is not None and not address
+        offer = self._taken_note_of(dispatch, replies, worker, has_started=has_started)
         offer.is_out = True
         if worker is not None and address:
             with self._lock:
-                self._granted[attempt] = worker
+                self._granted[dispatch.attempt] = worker
                 self._holders.claimed(worker, address)
                 self._was_away = True  # until now: its connection may have been lost meanwhile
             self._wanted.set()
 
     def _taken_note_of(
         self,
-        attempt: str,
-        run: str,
-        command: str,
-        step: StepMessage,
-        told: Callable[[str, Heard], None],
+        dispatch: Dispatch,
         replies: str,
-        *,
-        deadline_us: int | None,
-        notifies: bool,
         worker: str | None = None,
+        *,
         has_started: bool = False,
     ) -> _Offer:
-        body = step.encode()
+        attempt, run, command, step, told, deadline_us, notifies = dispatch
         headers: dict[str, str | int] = {names.CLAIMS: self.claims_queue}
         if notifies:
             headers[names.NOTIFIES] = True
         if deadline_us is not None:
             headers[names.DEADLINE] = deadline_us
         message = Message(
-            body,
+            step.encode(),
             names.JSON,
             headers,
             correlation_id=run,

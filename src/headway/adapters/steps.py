@@ -30,6 +30,7 @@ from headway.adapters.dispatching import (
     PAST,
     Answered,
     Claimed,
+    Dispatch,
     Dispatcher,
     GivenBack,
     Heard,
@@ -352,19 +353,8 @@ class Steps:
         trial.ends_at = self._monotonic() + max(left_s, ADOPTED_S)
         self._attempts[trial.attempt] = trial
         heappush(self._clocks, (trial.ends_at, trial.attempt))
-        node, call = trial.node, trial.call
-        self._dispatcher.adopt(
-            trial.attempt,
-            self._run_id,
-            call.command,
-            call.message(node.host, node.group, self._work.kwargs),
-            self._told,
-            replies=adopted.replies,
-            worker=adopted.worker,
-            address=adopted.address,
-            deadline_us=adopted.began_us + timeout_us,
-            notifies=True,
-        )
+        dispatch = self._dispatch_of(trial, adopted.began_us + timeout_us)
+        self._dispatcher.adopt(dispatch, adopted.replies, adopted.worker, adopted.address)
         if adopted.worker is None:
             # Perhaps it was never published. Who claims attempts begins it once in any case.
             self._work.after(partial(self._offer_again, trial, trial.attempt))
@@ -375,22 +365,25 @@ class Steps:
     def _offer(self, trial: _Trial, attempt: str) -> None:
         if self._attempts.get(attempt) is not trial or trial.taken_back:
             return  # the run was stopped before it could be sent
-        node, call = trial.node, trial.call
         left_s = trial.ends_at - self._monotonic()
         try:
-            self._dispatcher.offer(
-                trial.attempt,
-                self._run_id,
-                call.command,
-                call.message(node.host, node.group, self._work.kwargs),
-                self._told,
-                deadline_us=self._now_us() + round(left_s * 1e6),
-                notifies=True,
-                replies=trial.replies,
-            )
+            dispatch = self._dispatch_of(trial, self._now_us() + round(left_s * 1e6))
+            self._dispatcher.offer(dispatch, trial.replies)
             trial.is_offered = True
         except HeadwayError as error:
             self._told(attempt, Undelivered(error))
+
+    def _dispatch_of(self, trial: _Trial, deadline_us: int) -> Dispatch:
+        node, call = trial.node, trial.call
+        return Dispatch(
+            trial.attempt,
+            self._run_id,
+            call.command,
+            call.message(node.host, node.group, self._work.kwargs),
+            self._told,
+            deadline_us,
+            notifies=True,
+        )
 
     def _offer_again(self, trial: _Trial, attempt: str) -> None:
         """Unless somebody has it, or nobody is to have it any more."""

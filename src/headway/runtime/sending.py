@@ -7,6 +7,7 @@ from headway.adapters.dispatching import (
     CLOSING_S,
     Answered,
     Claimed,
+    Dispatch,
     Dispatcher,
     GivenBack,
     Heard,
@@ -40,9 +41,8 @@ class StepSender:
     def send(self, command: str, message: StepMessage) -> "SentStep":
         """Hand a step over: one attempt, of a run of its own. Does not wait for the broker."""
         step = SentStep()
-        step.confirmation = self._dispatcher.offer(
-            step.attempt, step.run, command, message, step.told
-        )
+        dispatch = Dispatch(step.attempt, step.run, command, message, step.told)
+        step.confirmation = self._dispatcher.offer(dispatch)
         return step
 
     def forget(self, step: "SentStep") -> None:
