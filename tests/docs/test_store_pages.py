@@ -20,7 +20,7 @@ POSTGRESQL = (REPOSITORY / "docs/how-to/postgresql.md").read_text("utf-8")
 TABLES = (
     *("runs", "events", "output", "requests", "playbooks", "playbook_versions"),
     *("locks", "leases", "tokens"),
-    *("tasks", "dead_letters"),
+    *("tasks", "dead_letters", "workers"),
 )
 
 

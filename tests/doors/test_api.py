@@ -22,6 +22,7 @@ from headway.ports.store import Store
 from headway.releases.playbook import Step
 from headway.releases.surroundings import Surroundings, Trigger
 from headway.runtime import clocks
+from headway.testing.kept_workers import noted, presence
 from tests.doors.api_client import DEADLINE_S, NOBODYS, SHIP, Api, deployed, serving, went_on
 from tests.services.postgres import Postgres
 
@@ -626,3 +627,24 @@ def test_a_store_that_is_slow_keeps_nobody_waiting_for_ever(
             assert "look, then try again" in answer.json()["detail"]
         finally:
             answered.set()
+
+
+# Workers
+
+
+def test_workers_are_told_page_by_page_as_the_core_wrote_them_down(
+    api: Api, client: httpx.Client
+) -> None:
+    noted(api.store, presence("a"), presence("b", "worker.x", pid=7, state="leaving"))
+    noted(api.store, presence("c"), presence("gone", state="left"))
+    noted(api.store, presence("lost", "worker.y", interval_s=1), seen_s=9.0)
+    told, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/workers?limit=2&cursor={cursor}" if cursor else "/workers?limit=2")
+        assert page.status_code == 200
+        told += page.json()["workers"]
+        cursor = page.json()["next"]
+    assert [(one["worker"], one["state"]) for one in told] == [
+        *(("a", "idle"), ("c", "idle"), ("b", "leaving"), ("lost", "lost")),
+    ]
+    assert (told[2]["queue"], told[2]["pid"], told[2]["class"]) == ("worker.x", 7, "")

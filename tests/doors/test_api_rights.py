@@ -13,6 +13,8 @@ from headway.doors.web.app import require_declared
 from headway.doors.web.routes import ROUTES
 from headway.errors import DefinitionError
 from headway.jobs.states import RunState
+from headway.testing.kept_workers import noted, presence
+from headway.wire.messages import StepUnderWay
 from tests.doors.api_client import SHIP, Api, deployed, serving, went_on
 
 ROLES = {
@@ -79,6 +81,7 @@ CASES = {
     ("GET", "/playbooks/{playbook}/versions/{version}"): Case(SHOP),
     ("POST", "/playbooks/{playbook}/deployments"): Case(of_hosts(201), {"json": {}}),
     ("GET", "/locks"): Case(LISTS),
+    ("GET", "/workers"): Case(LISTS),
 }
 
 
@@ -147,6 +150,22 @@ def test_lists_hold_only_what_is_theirs(api: Api, places: dict[str, Any]) -> Non
         assert len(shop.get("/runs").json()["runs"]) == 2
         assert [one["group"] for one in shop.get("/playbooks").json()["playbooks"]] == ["shop"]
         assert {one["run"] for one in shop.get("/locks").json()["locks"]} == {places["run"]}
+
+
+def test_whose_runs_workers_work_on_is_told_only_to_those_who_may_see_them(
+    api: Api, places: dict[str, Any]
+) -> None:
+    steps = [StepUnderWay(since_us=1, run=run, attempt="a") for run in (places["run"], "by hand")]
+    noted(api.store, presence(doing=steps))
+    for role, runs in {
+        "wrong group": [None, None],
+        "right": [places["run"], None],
+        "everything": [places["run"], "by hand"],
+    }.items():
+        with come(api, role) as client:
+            (one,) = client.get("/workers").json()["workers"]
+        assert [step["run"] for step in one["doing"]] == runs, role
+        assert [step["attempt"] is None for step in one["doing"]] == [run is None for run in runs]
 
 
 def test_what_one_may_not_see_is_answered_as_what_is_not_there(

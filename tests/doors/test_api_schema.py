@@ -19,6 +19,8 @@ from schemathesis.specs.openapi.checks import (
 from headway.adapters.opening import open_store
 from headway.doors.web.routes import ROUTES
 from headway.jobs.states import RunState
+from headway.testing.kept_workers import noted, presence
+from headway.wire.messages import StepUnderWay
 from tests.doors.api_client import DEADLINE_S, Api, deployed, serving, went_on
 
 EXAMPLES = 15  # of each operation in each mode
@@ -45,6 +47,7 @@ def known(api: Api) -> dict[str, Any]:
     with api.client(token) as client:
         run = deployed(client, playbook)
         went_on(api.store, run, RunState.FAILED)
+        noted(api.store, presence(doing=[StepUnderWay(since_us=1, run=run)]), presence("w2"))
         asked = client.post(f"/runs/{deployed(client, playbook)}/cancel").json()["request"]
     return {"token": token, "run": run, "playbook": playbook, "number": asked, "key": 0}
 

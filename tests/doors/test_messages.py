@@ -103,7 +103,7 @@ BAD_WORDS = {
     "show --job Beta --db there.db": ["no job called 'Beta'"],
     "prune --older-than soon": ["--older-than 'soon'", "30d"],
     "graph -o picture.svg --set a=b --db there.db": ["--set and --plan are for a TARGET"],
-    "workers": ["none is named", "--mq mqconf.json", "headway step COMMAND:SUBCOMMAND --worker"],
+    "workers": ["no core leads", "--mq mqconf.json", "headway step COMMAND:SUBCOMMAND --worker"],
     "workers --bus memory:": ["on the bus of one process nobody else can serve", "amqp://"],
     "workers --mq a.json --bus amqp://x": ["give one"],
     "new worker 9lives": ["'9lives' cannot name a worker"],

@@ -2,9 +2,12 @@
 
 import json
 import subprocess
+from contextlib import closing
 
 import pytest
 
+from headway.adapters.opening import open_store
+from headway.testing.kept_workers import noted, presence
 from tests.doors.typed import HEADWAY, Place, ended
 
 ESTATE = """
@@ -257,6 +260,16 @@ def test_old_runs_are_forgotten_but_for_the_newest(two_jobs: Place) -> None:
     assert "forgot 3 runs" in two_jobs.type("prune", "--keep", "1").out
     assert len(two_jobs.type("runs", "--json").json) == 1
     assert "forgot 0 runs" in two_jobs.type("prune", "--older-than", "1h").out
+
+
+def test_workers_are_forgotten_with_old_runs_once_they_are_lost(two_jobs: Place) -> None:
+    two_jobs.type("run", "hello.py")
+    with closing(open_store(two_jobs.directory / ".headway" / "headway.db")) as store:
+        noted(store, presence("lost"), seen_s=7200.0)
+        noted(store, presence("there"))
+    assert "forgot 0 runs of" in two_jobs.type("prune", "--older-than", "3h").out
+    assert "forgot 0 runs and 1 worker of" in two_jobs.type("prune", "--older-than", "1h").out
+    assert "forgot 1 run of" in two_jobs.type("prune", "--keep", "0").out
 
 
 def test_the_store_says_when_there_is_nothing_to_upgrade(two_jobs: Place) -> None:

@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,13 @@ LATE = """
 """
 
 
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that"
+        threading.Event().wait(0.05)
+
+
 @contextmanager
 def up(place: Place, *words: str) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
     process = place.begin("up", "--listen", "127.0.0.1:0", *words)
@@ -91,6 +100,12 @@ def test_what_is_deployed_over_the_api_is_carried_out(place: Place) -> None:
         assert client.get("/health").json()["status"] == "ok"
         run = deployed(client, playbook)
         assert told(client, run)["state"] == "succeeded"
+        until(
+            lambda: "noop" in [one["command"] for one in client.get("/workers").json()["workers"]]
+        )
+        listed = place.type("workers", "--json").json
+        assert "noop" in [one["command"] for one in listed["workers"]]
+        assert listed["store"].endswith("headway.db")
         used = Path(f"/proc/{process.pid}/status").read_text()
         (peak,) = [line.split()[1] for line in used.splitlines() if line.startswith("VmHWM")]
         assert int(peak) / 1000 < MOST_MB

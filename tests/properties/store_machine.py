@@ -14,8 +14,10 @@ from headway.ports.leases import CORE, LeaseRecord
 from headway.ports.playbooks import PlaybookText
 from headway.ports.store import Line, Owner, RunRecord, Store, Write
 from headway.ports.tokens import Token
+from headway.ports.workers import WorkerRecord
 from headway.testing.memory import MemoryStore
 from headway.testing.stores import EVER, launch
+from headway.wire.messages import PRESENCE_STATES, Presence
 
 IDS = st.sampled_from(["a" * 24, "ab" + "0" * 22, "abc" + "0" * 21, "b" * 24])
 PREFIXES = st.one_of(st.none(), IDS, st.sampled_from(["", "a", "ab", "AB", "abc", "c", "%", "bx"]))
@@ -64,6 +66,17 @@ TOKENS = st.builds(
     SMALL,
     st.none() | SMALL,
     st.none() | SMALL,
+)
+PRESENCES = st.builds(
+    Presence,
+    worker=GROUPS,
+    queue=GROUPS,
+    command=st.just("frob"),
+    state=st.sampled_from(PRESENCE_STATES),
+    host=TEXT,
+    since_us=SMALL,
+    interval_s=st.sampled_from([0, 5]),
+    number=SMALL,
 )
 
 
@@ -265,6 +278,20 @@ class StoreMachine(RuleBasedStateMachine):
     def revoke_token(self, id: str, at_us: int) -> None:
         self.both(lambda store: store.revoke_token(id, at_us))
         self.both(lambda store: store.tokens())
+
+    @rule(said=st.lists(PRESENCES, max_size=3), is_late=st.booleans())
+    def note_workers(self, said: list[Presence], is_late: bool) -> None:
+        seen_s = 3600.0 if is_late else 0.0
+        heard = {(one.queue, one.worker): WorkerRecord(one, seen_s) for one in said}
+        self.both(lambda store: store.note_workers(list(heard.values())))
+
+    @rule(limit=st.integers(1, 3), after=st.tuples(GROUPS, GROUPS))
+    def workers(self, limit: int, after: tuple[str, str]) -> None:
+        self.both(lambda store: [one.presence for one in store.workers(limit, after)])
+
+    @rule(before_us=st.sampled_from([0, EVER]))
+    def forget_workers(self, before_us: int) -> None:
+        self.both(lambda store: store.forget_workers(before_us))
 
     @rule(prefix=PREFIXES)
     def find(self, prefix: str | None) -> None:

@@ -21,6 +21,7 @@ from headway.ports.leases import CORE
 from headway.ports.store import Line
 from headway.runtime.deploying import deploy, read_release
 from headway.runtime.stored_playbooks import add, edit
+from headway.testing.kept_workers import noted, presence
 from headway.testing.playbooks import SHOP, typed
 from headway.testing.stores import EVER, RUN, launch, owner, passed, rows_of
 from headway.testing.tokens import token
@@ -191,6 +192,10 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
             writer.take(RUN, epoch, owner(2), next_lap=True)
             assert [lock.tag for lock in writer.locks()] == ["a"]
             writer.renew(CORE, writer.lease(CORE, owner(2), 60.0))
+            noted(writer, presence())
+            noted(writer, presence(number=2))
+            assert [one.presence for one in writer.workers(9)] == [presence(number=2)]
+            assert writer.forget_workers(EVER) == 0
             assert writer.token("digest of t1") is None
             with pytest.raises(Refused):
                 writer.add_token(token())
@@ -214,6 +219,7 @@ def test_an_api_writes_down_what_is_asked_of_it_and_nothing_else(
             assert [lock.run for lock in api.locks()] == [run]
             assert api.request(api.ask(run, "cancel", {}, "ci", 1)) is not None
             assert [one.id for one in api.tokens()] == ["t1"]
+            assert api.workers(9) == []
             api.remove_playbook(playbook.id, "me", 7)
             for refused in (
                 lambda: api.take(run, 0, owner(2)),
@@ -222,6 +228,7 @@ def test_an_api_writes_down_what_is_asked_of_it_and_nothing_else(
                 lambda: api.lease(CORE, owner(2), 60.0),
                 lambda: api.add_token(token()),
                 lambda: api.revoke_token("t1", 9),
+                lambda: noted(api, presence()),
                 lambda: api._database.change("UPDATE requests SET answer = 'yes'"),
             ):
                 with pytest.raises(Refused):

@@ -158,6 +158,13 @@ def test_moments_far_from_now_are_shown_too(capsys: pytest.CaptureFixture[str]) 
     assert "1970-" in listed(capsys, presence(since_us=0))[1]
 
 
+def test_the_list_of_a_core_says_whose_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    workers._show_known(Heard([Seen(presence(), NOW_US)], NOW_US, 0), "here.db", in_json=False)
+    assert capsys.readouterr().out.splitlines()[-1] == "1 worker known to the core of here.db"
+    workers._show_known(Heard([], NOW_US, 0), "here.db", in_json=False)
+    assert capsys.readouterr().out.startswith("the core of here.db has heard of no worker.")
+
+
 def test_programs_get_all_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     step = StepUnderWay(since_us=NOW_US, run="r", attempt="a", command="frob", subcommand="Do")
     workers._show(Heard([Seen(presence(doing=[step]), NOW_US)], NOW_US, 0), 6.0, "", in_json=True)

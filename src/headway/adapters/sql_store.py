@@ -12,6 +12,7 @@ from headway.adapters.sql_leases import SqlLeases, stored_owner
 from headway.adapters.sql_playbooks import SqlPlaybooks
 from headway.adapters.sql_tasks import SqlTasks
 from headway.adapters.sql_tokens import SqlTokens
+from headway.adapters.sql_workers import SqlWorkers
 from headway.errors import Conflict, Lost, Rejected
 from headway.jobs.events import PlainRow, Row, RunBegan, encode
 from headway.jobs.states import OVER, RunState
@@ -32,7 +33,7 @@ _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at 
 _HEX = frozenset("0123456789abcdef")
 
 
-class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens):
+class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens, SqlWorkers):
     """Keeps all of a store in a database. Thread-safe: one connection, one lock."""
 
     def __init__(self, database: Database, *, check_version: bool = True) -> None:

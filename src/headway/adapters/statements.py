@@ -251,6 +251,28 @@ TOKENS = f"{_TOKENS} ORDER BY at_us, id"
 REVOKE_TOKEN = "UPDATE tokens SET revoked_us = :at_us WHERE id = :id AND revoked_us IS NULL"
 
 
+# Of two messages the one that was said later stays; who does not count sends 0, and is believed.
+NOTE_WORKERS = Batch(
+    "INSERT INTO workers (queue, worker, state, number, presence, seen_us, lost_us)"
+    " SELECT {queue}, {worker}, {state}, {number}, {presence}, {now} - {age_us},"
+    " {now} - {age_us} + {patience_us} {from} WHERE true"
+    " ON CONFLICT (queue, worker) DO UPDATE SET state = excluded.state, number = excluded.number,"
+    " presence = excluded.presence, seen_us = excluded.seen_us, lost_us = excluded.lost_us"
+    " WHERE excluded.number = 0 OR excluded.number > workers.number",
+    (
+        *(("queue", "text"), ("worker", "text"), ("state", "text"), ("number", "bigint")),
+        *(("presence", "text"), ("age_us", "bigint"), ("patience_us", "bigint")),
+    ),
+)
+WORKERS = """
+SELECT presence, ({now} - seen_us) FROM workers
+WHERE state <> 'left' AND (queue, worker) > (:queue, :worker)
+ORDER BY queue, worker LIMIT :limit
+"""
+FORGET_LEFT = "DELETE FROM workers WHERE state = 'left' AND lost_us < {now}"
+FORGET_LOST = "DELETE FROM workers WHERE lost_us < {now} AND lost_us < :before"
+
+
 @cache
 def list_runs(groups: int | None, states: int | None) -> str:
     """The newest runs; of so many groups, ``:group_0`` and so on, and states, ``:state_0`` …"""

@@ -8,6 +8,7 @@ from headway.jobs.states import RunState
 from headway.ports.leases import Leases
 from headway.ports.playbooks import Playbooks, require_short
 from headway.ports.tokens import Tokens
+from headway.ports.workers import Workers
 
 
 class Owner(NamedTuple):
@@ -126,8 +127,9 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
-class Store(Playbooks, Leases, Tokens, Protocol):
-    """Keeps runs, their journals, output and requests, playbooks, leases, tokens. Thread-safe.
+class Store(Playbooks, Leases, Tokens, Workers, Protocol):
+    """Keeps runs, their journals, output and requests, playbooks, leases, tokens, and which
+    workers are there. Thread-safe.
 
     A run's id is made of lower-case hex digits and is never used again. Text is kept as
     ``storable`` has it, JSON as JSON has it.

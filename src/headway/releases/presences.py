@@ -11,6 +11,7 @@ messages are Ignored: a process counts those it sends.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -41,8 +42,7 @@ class Seen(NamedTuple):
     @property
     def lost_at_us(self) -> int:
         """When it is lost, unless it is heard of before."""
-        interval_s = min(max(self.presence.interval_s, 1), LONGEST_INTERVAL_S)
-        return self.heard_us + MISSED * interval_s * 1_000_000
+        return self.heard_us + lost_after_us(self.presence)
 
     def state(self, now_us: int) -> WorkerState:
         if self.presence.state == "left":
@@ -52,6 +52,16 @@ class Seen(NamedTuple):
         if self.presence.state == "leaving":
             return WorkerState.LEAVING
         return WorkerState.BUSY if self.presence.doing else WorkerState.IDLE
+
+
+def lost_after_us(presence: Presence) -> int:
+    """For how long whoever said this is not lost, although nothing more is heard of it."""
+    return MISSED * min(max(presence.interval_s, 1), LONGEST_INTERVAL_S) * 1_000_000
+
+
+def says_more(before: Presence, after: Presence) -> bool:
+    """Whether a message tells anything beside that its worker is still there."""
+    return replace(before, number=0) != replace(after, number=0)
 
 
 def heard(before: Seen | None, presence: Presence, now_us: int) -> Seen | Ignored:

@@ -12,6 +12,7 @@ from headway.ports.store import Store
 from headway.runtime import ownership
 from headway.runtime.core import Core, CoreRules
 from headway.runtime.leading import Lead
+from headway.runtime.worker_roster import roster_kept
 
 _LOG = logging.getLogger("headway.core")
 FIRST_WAIT_S = 0.1
@@ -83,7 +84,8 @@ class CoreService:
 
                 self.leads.set()
                 try:
-                    core.drive(goes_on)
+                    with roster_kept(self._open_store, bus):
+                        core.drive(goes_on)
                 finally:
                     self.leads.clear()
                     self._core = None

@@ -15,6 +15,7 @@ from headway.ports.bus import (
     QueueKind,
     Settlement,
 )
+from headway.ports.workers import WorkerRecord
 from headway.releases.presences import Presences, Seen
 from headway.runtime import clocks
 from headway.runtime.worker_presence import INTERVAL_S
@@ -30,6 +31,11 @@ class Heard(NamedTuple):
     workers: Sequence[Seen]
     at_us: int  # when the listening ended
     flawed: int  # messages that could not be read
+
+
+def seen_of(record: WorkerRecord, now_us: int) -> Seen:
+    """What a store has of a worker, by the clock of whoever asks."""
+    return Seen(record.presence, now_us - round(record.seen_s * 1e6))
 
 
 def listen(bus: Bus, listen_s: float = LISTEN_S) -> Heard:

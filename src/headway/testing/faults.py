@@ -22,6 +22,7 @@ from headway.ports.store import (
     Write,
 )
 from headway.ports.tokens import Token
+from headway.ports.workers import FIRST, WorkerRecord
 
 
 class DyingStore:
@@ -218,6 +219,17 @@ class DyingStore:
     def revoke_token(self, id: str, at_us: int) -> None:
         self._require_life()
         self._store.revoke_token(id, at_us)
+
+    def note_workers(self, heard: Sequence[WorkerRecord]) -> None:
+        self._require_life()
+        self._store.note_workers(heard)
+
+    def workers(self, limit: int, after: tuple[str, str] = FIRST) -> Sequence[WorkerRecord]:
+        return self._store.workers(limit, after)
+
+    def forget_workers(self, lost_before_us: int) -> int:
+        self._require_life()
+        return self._store.forget_workers(lost_before_us)
 
     def close(self) -> None:
         self._store.close()

@@ -27,6 +27,7 @@ from headway.ports.store import (
 from headway.testing.memory_leases import MemoryLeases, kept_owner
 from headway.testing.memory_playbooks import MemoryPlaybooks
 from headway.testing.memory_tokens import MemoryTokens
+from headway.testing.memory_workers import MemoryWorkers
 
 _ENDS = frozenset(ending.value for ending in Ending)
 _SUCCESSES = frozenset((Ending.PASSED.value, Ending.REPAIRED.value))
@@ -52,7 +53,7 @@ class _Run:
     key: str | None = None
 
 
-class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
+class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens, MemoryWorkers):
     """Keeps all of a store in memory."""
 
     place = "memory"
@@ -61,6 +62,7 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
         MemoryPlaybooks.__init__(self, threading.RLock())
         MemoryLeases.__init__(self, now_us)
         MemoryTokens.__init__(self)
+        MemoryWorkers.__init__(self, now_us)
         self._runs: dict[str, _Run] = {}  # in the order they were begun
         self._requests: dict[int, Request] = {}
         self._last_request = 0
@@ -145,9 +147,7 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
         if len({write.id for write in writes}) != len(writes):
             raise Rejected("a run is written to twice at once")
         with self._lock:
-            # All is looked at before anything is changed.
-            for write in writes:
-                self._held(write.id, write.epoch)
+            # All is looked at before anything is changed, and the first that refuses is told.
             allowed = [(write, *self._allowed(write)) for write in writes]
             for write, ends, successes in allowed:
                 run = self._runs[write.id]
@@ -157,6 +157,7 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens):
 
     def _allowed(self, write: Write) -> tuple[_Ends, _Successes]:
         """What the rows add to the run's ends and successes. Raises: Lost."""
+        self._held(write.id, write.epoch)
         run, places = (
             self._runs[write.id],
             range(write.first_seq, write.first_seq + len(write.rows)),

@@ -7,7 +7,7 @@
 
 Needs pytest. Call ``pytest.register_assert_rewrite("headway.testing.stores", …)`` before the import
 to be shown what an assertion compared; "headway.testing" has parts of it in "cores", "leases",
-"playbooks" and "tokens".
+"playbooks", "tokens" and "kept_workers".
 """
 
 import json
@@ -25,6 +25,7 @@ from headway.jobs.shared import Changes
 from headway.jobs.states import RunState
 from headway.ports.store import NO_JOB, Line, Owner, RunRecord, Store, storable
 from headway.testing.cores import CoresContract
+from headway.testing.kept_workers import WorkersContract
 from headway.testing.leases import LeasesContract
 from headway.testing.playbooks import PlaybooksContract
 from headway.testing.sample_runs import EVER as EVER
@@ -53,7 +54,9 @@ HOSTILE = (
 )
 
 
-class StoreContract(PlaybooksContract, CoresContract, LeasesContract, TokensContract):
+class StoreContract(
+    PlaybooksContract, CoresContract, LeasesContract, TokensContract, WorkersContract
+):
     """One store, and as many more as a test opens on the same place."""
 
     @pytest.fixture

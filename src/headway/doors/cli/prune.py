@@ -22,14 +22,18 @@ def command(older_than: str | None, keep: int | None, **arguments: Any) -> int:
     """Forget runs that are over, with their journals and output.
 
     Without options: those that ended over 30 days ago, but never the newest 20. Runs that can
-    still go on (running, interrupted, in doubt) are never forgotten.
+    still go on (running, interrupted, in doubt) are never forgotten. With them go workers that
+    have been lost for as long.
     """
     if older_than is None and keep is None:
         older_than, keep = "30d", 20
     age_s = seconds("--older-than", older_than) if older_than is not None else 0
     with opened(arguments) as store:
-        gone = store.prune(round((time.time() - age_s) * 1e6), keep or 0)
-        click.echo(f"forgot {number(gone, 'run')} of {store.place}")
+        before_us = round((time.time() - age_s) * 1e6)
+        told = [number(store.prune(before_us, keep or 0), "run")]
+        if workers := store.forget_workers(before_us):
+            told.append(number(workers, "worker"))
+        click.echo(f"forgot {' and '.join(told)} of {store.place}")
     return exits.DONE
 
 

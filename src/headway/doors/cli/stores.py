@@ -82,6 +82,15 @@ def file_of(settings: Settings) -> Path | None:
         ) from error
 
 
+def store_is_there(arguments: Mapping[str, Any]) -> bool:
+    """Whether what the arguments choose was made; one on a server is taken for that.
+
+    Raises: Mistyped for another kind of URL.
+    """
+    file = file_of(settled(arguments, os.environ, Path.cwd()))
+    return file is None or file.exists()
+
+
 def require_there(settings: Settings, holds: tuple[str, str] = RUN) -> None:
     """A file that is to be read exists. Raises: Rejected saying how it comes about."""
     file = file_of(settings)

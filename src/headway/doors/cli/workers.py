@@ -1,6 +1,6 @@
 """headway workers"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import click
 
 from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.stores import opened, store_is_there
 from headway.doors.cli.words import (
     as_json,
     coloured,
@@ -23,28 +24,35 @@ from headway.jobs.states import JobState
 if TYPE_CHECKING:
     from headway.adapters.bus_address import BusAddress
     from headway.ports.bus import Bus
+    from headway.ports.store import Store
+    from headway.ports.workers import WorkerRecord
     from headway.releases.presences import Seen
     from headway.runtime.worker_listing import Heard
     from headway.wire.messages import StepUnderWay
 
 NOWHERE = f"""\
-workers are listed by listening on a broker, and none is named: on the bus of one process nobody \
-else can serve, or listen.
+no core leads here that would know who is there, and no broker is named to listen on: on the bus \
+of one process nobody else can serve, or listen.
 Name a broker:  {brokers.EITHER}
+Or the store of a core:  --db URL
 Try a worker out without one:  headway step COMMAND:SUBCOMMAND --worker FILE.py:Class"""
 HEADINGS = ("SERVES", "QUEUE", "WORKER", "WHERE", "SINCE", "DOING")
+PAGE = 500
 
 
 @click.command(short_help="List the workers that are there.")
 @brokers.named
-@options.as_json
-@options.debug
-def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
+@options.reading_json
+def command(mq: str | None, bus: str | None, as_json: bool, **arguments: Any) -> int:
     """List who serves what, since when, and doing which step.
 
-    Workers say every few seconds that they are there; this command listens until each must
-    have said so.
+    Workers say every few seconds that they are there. Where a core leads, it writes that into its
+    store, which is shown. Without one, and on the broker that --mq or --bus names, this command
+    listens until each must have said so.
     """
+    if not mq and not bus and _show_kept(arguments, as_json):
+        return exits.DONE
+
     from headway.adapters.bus_address import MemoryAddress
 
     address = brokers.address_of(mq, bus)
@@ -53,12 +61,44 @@ def command(mq: str | None, bus: str | None, as_json: bool, **_: Any) -> int:
 
     from headway.runtime.worker_listing import LISTEN_S, listen
 
-    with closing(_opened(address)) as opened:
+    with closing(_opened(address)) as opened_bus:
         if not as_json:
-            click.echo(f"listening for {LISTEN_S:g} s on {opened.place}", err=True)
-        heard = listen(opened)
-        _show(heard, LISTEN_S, opened.place, as_json)
+            click.echo(f"listening for {LISTEN_S:g} s on {opened_bus.place}", err=True)
+        heard = listen(opened_bus)
+        _show(heard, LISTEN_S, opened_bus.place, as_json)
     return exits.DONE
+
+
+def _show_kept(arguments: Mapping[str, Any], in_json: bool) -> bool:
+    """Show who is there by the store of a core that leads; whether one does."""
+    from headway.runtime import clocks
+    from headway.runtime.worker_listing import Heard, seen_of
+
+    if not store_is_there(arguments):
+        return False
+    with opened(arguments) as store:
+        if not _is_led(store):
+            return False
+        now_us = clocks.now_us()
+        workers = [seen_of(one, now_us) for one in _all_kept(store)]
+        _show_known(Heard(workers, now_us, 0), store.place, in_json)
+    return True
+
+
+def _is_led(store: "Store") -> bool:
+    from headway.ports.leases import CORE
+    from headway.runtime.ownership import LEASE_S
+
+    lease = store.lease_of(CORE)
+    return lease is not None and lease.seen_s < LEASE_S
+
+
+def _all_kept(store: "Store") -> "Iterator[WorkerRecord]":
+    page = store.workers(PAGE)
+    while page:
+        yield from page
+        last = page[-1].presence
+        page = store.workers(PAGE, (last.queue, last.worker))
 
 
 def _opened(address: "BusAddress") -> "Bus":
@@ -71,8 +111,7 @@ def _opened(address: "BusAddress") -> "Bus":
 
 def _show(heard: "Heard", listened_s: float, place: str, in_json: bool) -> None:
     if in_json:
-        workers = [_document(seen, heard.at_us) for seen in heard.workers]
-        click.echo(as_json({"listened_s": listened_s, "workers": workers}))
+        _echo_documents(heard, listened_s, None)
         return
     if heard.workers:
         for line in _lines(heard):
@@ -86,6 +125,26 @@ def _show(heard: "Heard", listened_s: float, place: str, in_json: bool) -> None:
         )
     if heard.flawed:
         click.echo(f"{number(heard.flawed, 'message')} of others could not be read", err=True)
+
+
+def _show_known(heard: "Heard", place: str, in_json: bool) -> None:
+    if in_json:
+        _echo_documents(heard, None, place)
+    elif heard.workers:
+        for line in _lines(heard):
+            click.echo(line)
+        click.echo(f"\n{number(len(heard.workers), 'worker')} known to the core of {place}")
+    else:
+        click.echo(
+            f"the core of {place} has heard of no worker."
+            " Serve one:  headway worker TARGET --mq mqconf.json\n"
+            "Workers of other libraries may be there without saying so."
+        )
+
+
+def _echo_documents(heard: "Heard", listened_s: float | None, store: str | None) -> None:
+    workers = [worker_document(seen, heard.at_us) for seen in heard.workers]
+    click.echo(as_json({"listened_s": listened_s, "store": store, "workers": workers}))
 
 
 def _lines(heard: "Heard") -> list[str]:
@@ -131,7 +190,8 @@ def _doing(step: "StepUnderWay", now_us: int) -> str:
     return printable(f"{name}{run} for {duration((now_us - step.since_us) / 1e6)}")
 
 
-def _document(seen: "Seen", now_us: int) -> dict[str, Any]:
+def worker_document(seen: "Seen", now_us: int) -> dict[str, Any]:
+    """docs/reference/command-line.md and the API show it."""
     one = seen.presence
     return {
         "worker": one.worker,

@@ -299,3 +299,36 @@ class Deployed(Told):
 class LockPage(Told):
     locks: list[HeldLock]
     next: Annotated[str | None, Field(description="The cursor of the next page.")]
+
+
+class StepUnderWay(Told):
+    run: Annotated[str | None, Field(description="null: one that you may not see.")]
+    attempt: Annotated[str | None, Field(description="The id of its step message.")]
+    command: str
+    subcommand: str
+    since_at: Moment
+
+
+class Worker(Told):
+    worker: Annotated[str, Field(description="The process, as it calls itself.")]
+    state: Annotated[
+        Literal["idle", "busy", "leaving", "lost"],
+        Field(description="lost: not heard of for three of its intervals."),
+    ]
+    command: str
+    queue: str
+    bindings: Annotated[list[str], Field(description="The routing keys that lead there.")]
+    class_: Annotated[str, Field(alias="class")]
+    version: Annotated[str, Field(description="Its library's name and version.")]
+    host: str
+    pid: int
+    since_at: Moment
+    heard_at: Annotated[str | None, Field(description="When it was last heard of.")]
+    interval_s: Annotated[int, Field(description="In how many seconds it says so again.")]
+    concurrency: Annotated[int, Field(description="How many steps it can do at once.")]
+    doing: list[StepUnderWay]
+
+
+class WorkerPage(Told):
+    workers: list[Worker]
+    next: Annotated[str | None, Field(description="The cursor of the next page.")]

@@ -11,7 +11,7 @@ from fastapi import Body, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 import headway
-from headway.doors.web import asking, models, playbooks, runs, streams
+from headway.doors.web import asking, models, playbooks, runs, streams, workers
 from headway.doors.web.bodies import YAML, BoundedRequest, PlaybookRequest
 from headway.doors.web.desk import Desk
 from headway.doors.web.guard import Caller, Guard
@@ -330,6 +330,13 @@ async def list_locks(request: Request, limit: Limit = 100, cursor: Cursor = None
     return await desk_of(request).call(runs.lock_page, caller_of(request), limit, cursor)
 
 
+async def list_workers(
+    request: Request, limit: Limit = 100, cursor: Cursor = None
+) -> dict[str, Any]:
+    """Which workers are there, as the core wrote it down: by the queues they serve."""
+    return await desk_of(request).call(workers.worker_page, caller_of(request), limit, cursor)
+
+
 async def _typed(request: Request) -> Typed:
     assert isinstance(request, PlaybookRequest)
     return Typed(await request.body(), request.notation)
@@ -389,5 +396,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _PLAYBOOK + "/versions/{version}", show_version, Action.READ, models.VersionInFull),  # noqa: E501
     Route("POST", _PLAYBOOK + "/deployments", deploy_playbook, Action.DEPLOY, models.Deployed, 201, problems=(409,)),  # noqa: E501
     Route("GET", "/locks", list_locks, Action.LOOK, models.LockPage, problems=(400,)),
+    Route("GET", "/workers", list_workers, Action.LOOK, models.WorkerPage, problems=(400,)),
 )
 # fmt: on

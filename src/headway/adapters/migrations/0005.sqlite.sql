@@ -1,0 +1,12 @@
+-- Which workers are there, as they say themselves and a core wrote it down.
+
+CREATE TABLE workers (
+    queue TEXT NOT NULL,
+    worker TEXT NOT NULL,            -- the process, as in its claims
+    state TEXT NOT NULL,             -- serving, leaving or left
+    number INTEGER NOT NULL,         -- of its message; a later one takes the place of this
+    presence TEXT NOT NULL,          -- the message, JSON
+    seen_us INTEGER NOT NULL,        -- when it came, by this database's clock
+    lost_us INTEGER NOT NULL,        -- when the worker is lost, unless it is heard of before
+    PRIMARY KEY (queue, worker)
+) WITHOUT ROWID;
