@@ -16,7 +16,7 @@ from headway.adapters.opening import open_store
 from headway.doors.web import connections, desk, streams
 from headway.doors.web.cursors import cursor_of
 from headway.errors import Unavailable
-from headway.jobs.events import RunEnded, encode
+from headway.jobs.events import RunEnded, RunPaused, encode
 from headway.jobs.states import RunState
 from headway.ports.store import Store
 from headway.releases.playbook import Step
@@ -648,3 +648,14 @@ def test_workers_are_told_page_by_page_as_the_core_wrote_them_down(
         *(("a", "idle"), ("c", "idle"), ("b", "leaving"), ("lost", "lost")),
     ]
     assert (told[2]["queue"], told[2]["pid"], told[2]["class"]) == ("worker.x", 7, "")
+
+
+def test_a_run_that_is_paused_says_so(api: Api, client: httpx.Client) -> None:
+    playbook = api.playbook()
+    runs = [deployed(client, playbook) for _ in range(2)]
+    epochs = [went_on(api.store, run) for run in runs]
+    seq = sum(1 for _ in api.store.journal(runs[0])) + 1
+    api.store.append(runs[0], epochs[0], 1, seq, [encode(RunPaused(1, "anna"))])
+    told = {one["run"]: one["paused"] for one in client.get("/runs").json()["runs"]}
+    assert told == {runs[0]: True, runs[1]: False}
+    assert [client.get(f"/runs/{run}").json()["paused"] for run in runs] == [True, False]

@@ -121,12 +121,15 @@ def test_a_paused_run_starts_nothing_until_it_is_told_to_go_on(
     assert "paused: what runs ends, nothing new starts; headway resume" in said.out
     shown = gated.type("show").lines
     assert shown[0].endswith("running, paused")
+    assert "  running, paused  " in gated.type("runs").lines[1]
+    assert gated.type("runs", "--json").json[0]["paused"] is True
     assert any("it is paused by" in line and "(lunch): headway resume" in line for line in shown)
     gated.type("approve")
     assert "it is paused by" in gated.type("why", "noop:Second@web1").out
     assert "it goes on" in gated.type("resume").out
     said = ended(begun)
     assert said.code == 0
+    assert gated.type("runs", "--json").json[0]["paused"] is False
     assert said.out.index("told to go on by") < said.out.index("✓ noop:Second@web1 done")
 
 

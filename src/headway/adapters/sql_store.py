@@ -14,7 +14,8 @@ from headway.adapters.sql_tasks import SqlTasks
 from headway.adapters.sql_tokens import SqlTokens
 from headway.adapters.sql_workers import SqlWorkers
 from headway.errors import Conflict, Lost, Rejected
-from headway.jobs.events import PlainRow, Row, RunBegan, encode
+from headway.jobs.events import Event, PlainRow, Row, RunBegan, decode, encode
+from headway.jobs.standing import is_paused
 from headway.jobs.states import OVER, RunState
 from headway.ports.store import (
     Entry,
@@ -30,6 +31,7 @@ from headway.ports.store import (
 )
 
 _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at once
+_RUNS = 500  # asked about in one statement
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -257,6 +259,15 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens, SqlWorkers):
 
     def ahead_of(self, id: str) -> Sequence[Lock]:
         return [Lock(*row) for row in self._query(statements.AHEAD_OF, run=self._number(id))]
+
+    def paused(self, ids: Sequence[str]) -> frozenset[str]:
+        found: dict[str, list[Event]] = {}
+        for first in range(0, len(ids), _RUNS):
+            some = ids[first : first + _RUNS]
+            wanted = {f"run_{n}": id for n, id in enumerate(some)}
+            for id, *row in self._query(statements.pausings(len(some)), **wanted):
+                found.setdefault(id, []).append(decode(Row(*row)))
+        return frozenset(id for id, events in found.items() if is_paused(events))
 
     def plan(self, id: str) -> str:
         rows = self._query(statements.PLAN, id=id)

@@ -153,6 +153,11 @@ OUTPUT_OF_JOB = (
     " WHERE run = :run AND id > :after AND job = :job ORDER BY id LIMIT :limit"
 )
 
+_PAUSING = (
+    "kind IN"
+    " ('run-paused', 'run-unpaused', 'run-cancelled', 'run-resumed', 'run-retried', 'run-ended')"
+)
+
 # A run is forgotten in steps, so that no step keeps other writers waiting for long: once it is
 # marked nobody sees it any more, and what a prune that died left over the next one deletes.
 _OVER = "host IS NULL AND ended_us < :before AND state IN ('succeeded', 'failed', 'cancelled')"
@@ -271,6 +276,17 @@ ORDER BY queue, worker LIMIT :limit
 """
 FORGET_LEFT = "DELETE FROM workers WHERE state = 'left' AND lost_us < {now}"
 FORGET_LOST = "DELETE FROM workers WHERE lost_us < {now} AND lost_us < :before"
+
+
+@cache
+def pausings(runs: int) -> str:
+    """What tells whether runs are paused; of so many, ``:run_0`` and so on."""
+    return (
+        "SELECT runs.id, kind, events.at_us, job, try, body"
+        " FROM events JOIN runs ON runs.no = events.run"
+        f" WHERE {_PAUSING} AND runs.id IN ({', '.join(f':run_{n}' for n in range(runs))})"
+        " AND runs.state <> 'pruned' ORDER BY events.run, seq"
+    )
 
 
 @cache

@@ -1,6 +1,6 @@
 """Where the jobs of a run stand by its journal alone: the fold that all readers of it share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from headway.jobs.chains import Acted
 from headway.jobs.events import (
@@ -16,8 +16,8 @@ from headway.jobs.events import (
     TryEnded,
 )
 from headway.jobs.outcomes import Ending
-from headway.jobs.plan import Plan
-from headway.jobs.states import JobState, RunState
+from headway.jobs.plan import Plan, Policy
+from headway.jobs.states import OVER, JobState, RunState
 
 SUCCEEDED = (JobState.PASSED, JobState.REPAIRED)
 LOST = (JobState.FAILED, JobState.OVERDUE, JobState.IN_DOUBT)  # nothing that needs it can start
@@ -96,6 +96,7 @@ class Standing:
         elif isinstance(event, RunEnded):
             self.ended = event.state
             self.cancelled = self.cancelled or event.state is RunState.CANCELLED
+            self.paused = self.paused and event.state not in OVER
 
     def _settled(self, key: int, how: str) -> None:
         if self.states[key] is JobState.IN_DOUBT:
@@ -168,3 +169,15 @@ def when_stopped(state: JobState, *, cancelled: bool) -> JobState:
     if cancelled:
         return JobState.CANCELLED
     return JobState.FAILED if state is JobState.WAITING else JobState.BLOCKED
+
+
+# Of a journal, all that whether it is paused follows from.
+PAUSING = (RunPaused, RunUnpaused, RunCancelled, RunResumed, RunRetried, RunEnded)
+
+
+def is_paused(events: Iterable[Event]) -> bool:
+    """Whether a run is paused, by those of its events that are PAUSING."""
+    standing = Standing(Plan((), (), (), (), Policy()))
+    for event in events:
+        standing.apply(event._replace(keys=()) if isinstance(event, RunRetried) else event)
+    return standing.paused

@@ -268,6 +268,9 @@ class Store(Playbooks, Leases, Tokens, Workers, Protocol):
     def ahead_of(self, id: str) -> Sequence[Lock]:
         """The tickets that a run waits for, by tag and ticket; none: it may go on."""
 
+    def paused(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of these runs that are paused, by their journals."""
+
     def plan(self, id: str) -> str:
         """The run's plan as JSON text."""
 

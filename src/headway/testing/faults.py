@@ -144,6 +144,9 @@ class DyingStore:
     def ahead_of(self, id: str) -> Sequence[Lock]:
         return self._store.ahead_of(id)
 
+    def paused(self, ids: Sequence[str]) -> frozenset[str]:
+        return self._store.paused(ids)
+
     def plan(self, id: str) -> str:
         return self._store.plan(id)
 

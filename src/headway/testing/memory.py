@@ -4,12 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from headway.errors import Conflict, Lost, Rejected
-from headway.jobs.events import PlainRow, Row, RunBegan, encode
+from headway.errors import Conflict, Lost, Rejected, WireError
+from headway.jobs.events import Event, PlainRow, Row, RunBegan, decode, encode
 from headway.jobs.outcomes import Ending
+from headway.jobs.standing import PAUSING, is_paused
 from headway.jobs.states import OVER, RunState
 from headway.ports.leases import CORE
 from headway.ports.store import (
@@ -280,6 +282,12 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens, MemoryWorkers):
                 if lock.tag in own and lock.ticket < own[lock.tag].ticket
             ]
 
+    def paused(self, ids: Sequence[str]) -> frozenset[str]:
+        with self._lock:
+            known = {id: self._runs[id].rows for id in ids if id in self._runs}
+            rows = {id: [found[seq] for seq in sorted(found)] for id, found in known.items()}
+        return frozenset(id for id, found in rows.items() if is_paused(_pausing(found)))
+
     def plan(self, id: str) -> str:
         with self._lock:
             return self._run(id).plan
@@ -367,3 +375,11 @@ def _new_ends(run: _Run, lap: int, rows: Sequence[Row]) -> tuple[_Ends, _Success
                 raise Lost(f"job {row.key} has succeeded already", id)
             successes.add(success)
     return ends, successes
+
+
+def _pausing(rows: Sequence[Row]) -> Iterator[Event]:
+    for row in rows:
+        with suppress(WireError):  # a test may write anything into a journal
+            event = decode(row)
+            if isinstance(event, PAUSING):
+                yield event

@@ -19,7 +19,19 @@ from typing import Any
 import pytest
 
 from headway.errors import Conflict, Rejected
-from headway.jobs.events import Row, TryEnded, decode, encode
+from headway.jobs.events import (
+    Event,
+    Row,
+    RunCancelled,
+    RunEnded,
+    RunPaused,
+    RunResumed,
+    RunRetried,
+    RunUnpaused,
+    TryEnded,
+    decode,
+    encode,
+)
 from headway.jobs.outcomes import Ending, Failure
 from headway.jobs.shared import Changes
 from headway.jobs.states import RunState
@@ -53,6 +65,8 @@ HOSTILE = (
     "\U0001f680" * 1000,
 )
 
+PAUSE = RunPaused(1)
+
 
 class StoreContract(
     PlaybooksContract, CoresContract, LeasesContract, TokensContract, WorkersContract
@@ -84,6 +98,35 @@ class StoreContract(
     def epoch(self, store: Store) -> int:
         """Of the run RUN, begun."""
         return store.begin(RUN, launch(), "{}", 3, owner(), 1_000_000)
+
+    # Runs that are paused
+
+    @pytest.mark.parametrize(
+        ("after", "paused"),
+        [
+            ((PAUSE,), True),
+            ((PAUSE, RunUnpaused(2)), False),
+            ((PAUSE, RunUnpaused(2), PAUSE), True),
+            ((PAUSE, RunCancelled(2)), False),
+            ((RunCancelled(2), PAUSE), False),
+            ((PAUSE, RunEnded(2, RunState.INTERRUPTED, {}), RunResumed(3, "me")), True),
+            ((PAUSE, RunEnded(2, RunState.FAILED, {})), False),
+            ((RunCancelled(2), RunRetried(3, (0, 1)), PAUSE), True),
+            ((PAUSE, RunRetried(3, (0, 1))), False),
+            (
+                (RunCancelled(2), RunEnded(3, RunState.CANCELLED, {}), RunResumed(4, "me"), PAUSE),
+                True,
+            ),
+            ((), False),
+        ],
+    )
+    def test_whether_a_run_is_paused_follows_from_its_journal(
+        self, store: Store, another: Any, epoch: int, after: tuple[Event, ...], paused: bool
+    ) -> None:
+        store.append(RUN, epoch, 1, 2, [passed(1), *map(encode, after), passed(2)])
+        store.begin(OTHER, launch(), "{}", 3, owner(), 1)
+        assert another().paused([OTHER, RUN]) == (frozenset((RUN,)) if paused else frozenset())
+        assert store.paused([OTHER]) == store.paused([]) == store.paused(["f" * 24]) == frozenset()
 
     # Runs
 

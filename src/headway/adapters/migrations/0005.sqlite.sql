@@ -1,4 +1,5 @@
--- Which workers are there, as they say themselves and a core wrote it down.
+-- Which workers are there, as they say themselves and a core wrote it down; a quick way to which
+-- runs are paused.
 
 CREATE TABLE workers (
     queue TEXT NOT NULL,
@@ -10,3 +11,7 @@ CREATE TABLE workers (
     lost_us INTEGER NOT NULL,        -- when the worker is lost, unless it is heard of before
     PRIMARY KEY (queue, worker)
 ) WITHOUT ROWID;
+
+-- Few rows of a journal, which a list of runs looks at.
+CREATE INDEX pausings_of_run ON events (run, seq) WHERE kind IN
+    ('run-paused', 'run-unpaused', 'run-cancelled', 'run-resumed', 'run-retried', 'run-ended');

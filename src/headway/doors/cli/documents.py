@@ -58,13 +58,14 @@ def try_document(one: Try) -> dict[str, Any]:
     }
 
 
-def run_document(record: RunRecord, state: str) -> dict[str, Any]:
+def run_document(record: RunRecord, state: str, *, paused: bool) -> dict[str, Any]:
     launch = record.launch
     return {
         "run": record.id,
         "target": launch.target,
         "root": launch.root,
         "state": state,
+        "paused": paused,
         "began_at": iso(record.began_us),
         "ended_at": iso(record.ended_us),
         "jobs": record.jobs,

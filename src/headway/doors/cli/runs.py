@@ -1,6 +1,6 @@
 """headway runs"""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -8,10 +8,18 @@ from headway.doors.cli import exits, options
 from headway.doors.cli.documents import run_document
 from headway.doors.cli.stores import opened
 from headway.doors.cli.words import as_json, coloured, moment, printable, table, took
+from headway.jobs.states import OVER, RunState
 
 if TYPE_CHECKING:
-    from headway.jobs.states import RunState
     from headway.ports.store import RunRecord
+
+
+class Told(NamedTuple):
+    """A run, and how it stands now."""
+
+    record: "RunRecord"
+    state: RunState
+    paused: bool
 
 
 @click.command(short_help="List the runs.")
@@ -22,9 +30,11 @@ def command(limit: int, **arguments: Any) -> int:
     from headway.runtime import ownership
 
     with opened(arguments) as store:
-        found = [(record, ownership.state_now(record)) for record in store.runs(limit)]
+        records = store.runs(limit)
+        paused = store.paused([one.id for one in records if one.state not in OVER])
+        found = [Told(one, ownership.state_now(one), one.id in paused) for one in records]
         if arguments["as_json"]:
-            click.echo(as_json([run_document(record, state) for record, state in found]))
+            click.echo(as_json([run_document(*told[:2], paused=told.paused) for told in found]))
         elif not found:
             click.echo(f"{store.place} holds no run yet: headway run TARGET makes the first")
         else:
@@ -33,23 +43,23 @@ def command(limit: int, **arguments: Any) -> int:
     return exits.DONE
 
 
-def _lines(found: "list[tuple[RunRecord, RunState]]") -> list[str]:
+def _lines(found: list[Told]) -> list[str]:
     from headway.ports.store import short_id
 
     rows = [
         (
             short_id(record.id),
-            str(state),
+            f"{state}, paused" if paused else str(state),
             moment(record.began_us),
             took(record.began_us, record.ended_us or 0),
             str(record.jobs),
             printable(record.launch.who),
             printable(_target(record)),
         )
-        for record, state in found
+        for record, state, paused in found
     ]
     lines = table(rows, ("RUN", "STATE", "BEGAN", "TOOK", "JOBS", "WHO", "TARGET"))
-    for place, (_, state) in enumerate(found, 1):
+    for place, (_, state, _) in enumerate(found, 1):
         shown = "failed" if state == "failed" else state
         lines[place] = lines[place].replace(str(state), coloured(str(state), shown), 1)
     return lines

@@ -55,8 +55,7 @@ def command(run: str | None, job: str | None, verbose: bool, **arguments: Any) -
 
 def _print_json(found: Seen, keys: range, *, history: bool) -> None:
     states = found.states
-    document = run_document(found.record, found.state)
-    document["paused"] = found.progress.paused
+    document = run_document(found.record, found.state, paused=found.progress.paused)
     document["counts"] = found.progress.counts(living=found.living)
     document["jobs"] = [
         job_document(found.progress, key, states[key], history=history) for key in keys

@@ -120,6 +120,7 @@ class Run(Told):
     root: str
     group: str
     state: str
+    paused: Annotated[bool, Field(description="Whether it was asked to start nothing new for now.")]
     began_at: Moment
     ended_at: Moment
     jobs: Annotated[int, Field(description="How many.")]

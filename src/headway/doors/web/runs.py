@@ -89,9 +89,12 @@ def run_page(store: Store, caller: Caller, page: Page) -> dict[str, Any]:
     )[passed:]
     records = found[: page.limit]
     told = [(record, ownership.state_now(record)) for record in records]
+    paused = store.paused([record.id for record in records if record.state not in OVER])
     return {
         "runs": [
-            _run(record, state) for record, state in told if not page.states or state in page.states
+            _run(record, state, paused=record.id in paused)
+            for record, state in told
+            if not page.states or state in page.states
         ],
         "next": _next_cursor(records, began_us, passed) if len(found) > page.limit else None,
     }
@@ -110,10 +113,10 @@ def _next_cursor(records: Sequence[RunRecord], began_us: int | None, passed: int
     return cursor_of(last, same + (passed if began_us == last else 0))
 
 
-def _run(record: RunRecord, state: RunState) -> dict[str, Any]:
+def _run(record: RunRecord, state: RunState, *, paused: bool) -> dict[str, Any]:
     launch = record.launch
     return {
-        **run_document(record, state),
+        **run_document(record, state, paused=paused),
         "group": launch.group,
         "source": launch.source,
         "locks": list(launch.locks),
@@ -131,7 +134,7 @@ def run_in_full(store: Store, caller: Caller, id: str) -> dict[str, Any]:
     counts = found.progress.counts(living=found.living)
     ahead = store.ahead_of(id)[:AHEAD]
     return {
-        **_run(found.record, found.state),
+        **_run(found.record, found.state, paused=found.progress.paused),
         "counts": {str(state): count for state, count in counts.items()},
         "changes": [
             {"at": iso(one.at_us), "what": one.what, "who": one.who, "why": one.why}
