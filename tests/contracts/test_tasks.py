@@ -16,6 +16,7 @@ from headway.ports.tracking import Tasks
 from headway.testing.memory_tasks import MemoryTasks
 from headway.testing.tasks import NEWS, SENT, StoreResult, TasksContract
 from headway.tracking.results import Result, read_value
+from headway.tracking.task import Task
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
@@ -178,3 +179,13 @@ def test_a_role_that_may_neither_delete_nor_make_tables_is_enough(postgres: "Pos
         finally:
             owner.execute("DROP OWNED BY monitor")
             owner.execute("DROP ROLE monitor")
+
+
+def test_a_great_many_are_forgotten_step_by_step(tmp_path: Path) -> None:
+    with closing(open_tasks(tmp_path / "headway.db")) as tasks:
+        many = [Task(f"t{n:05}", sent_us=n // 7, finality=n % 2, ended_us=n) for n in range(12_000)]
+        tasks.record(many)
+        assert tasks.forget(11_000, 0, keep=500) == (5_500, 0)
+        left = tasks.search(limit=12_000)
+        assert len(left) == 6_500
+        assert all(not one.is_over or (one.task.ended_us or 0) >= 11_000 for one in left)

@@ -1,5 +1,6 @@
 """headway monitor and headway tasks, as they are typed. No broker but the one of a process."""
 
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -92,6 +93,23 @@ def test_dead_letters_are_listed_with_their_reasons(tracked: Place) -> None:
     assert "no id" in tracked.type("tasks", "--dead").out
     (letter,) = tracked.type("tasks", "--dead", "--json").json
     assert (letter["reason"], letter["kind"], letter["body_bytes"]) == ("no id", "task", 3)
+
+
+def test_old_tasks_and_letters_are_forgotten_with_old_runs(tracked: Place) -> None:
+    said = tracked.type("prune", "--keep", "9").out
+    assert said.startswith("forgot 0 runs of ")
+    said = tracked.type("prune", "--older-than", "30d").out
+    assert said.startswith("forgot 0 runs, 3 tasks and 1 dead letter of ")
+    assert "holds no task yet" in tracked.type("tasks").out
+
+
+def test_a_task_that_may_be_under_way_is_not_forgotten_soon(place: Place) -> None:
+    now_us = time.time_ns() // 1000
+    with closing(open_tasks(place.directory / ".headway" / "headway.db")) as tasks:
+        begun = SENT._replace(eta_us=None, sent_us=now_us - 7200 * 10**6, heard_us=None)
+        tasks.record([begun, begun._replace(id="done", finality=4, ended_us=now_us - 7100 * 10**6)])
+    assert "1 task of" in place.type("prune", "--older-than", "1h").out
+    assert [one["task"] for one in place.type("tasks", "--json").json] == ["t1"]
 
 
 def test_text_of_tasks_does_no_harm_to_a_terminal(place: Place) -> None:

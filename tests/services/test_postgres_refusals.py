@@ -196,6 +196,7 @@ def test_a_writer_needs_few_rights_and_has_no_more(postgres: Postgres, store: Sq
             noted(writer, presence(number=2))
             assert [one.presence for one in writer.workers(9)] == [presence(number=2)]
             assert writer.forget_workers(EVER) == 0
+            assert writer.tasks.forget(EVER, EVER) == (0, 0)
             assert writer.token("digest of t1") is None
             with pytest.raises(Refused):
                 writer.add_token(token())

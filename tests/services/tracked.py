@@ -12,7 +12,7 @@ from celery import Celery, group
 from kombu import Exchange, Queue
 
 from headway.adapters.celery_feeds import apps
-from headway.ports.tracking import Sought, Tasks
+from headway.ports.tracking import Forgotten, Sought, Tasks
 from headway.runtime import clocks
 from headway.runtime.monitor import Monitor
 from headway.tracking.heard import DeadLetter
@@ -136,6 +136,9 @@ class Watched:
 
     def family(self, id: str, limit: int = 1000) -> Any:
         return self.tasks.family(id, limit)
+
+    def forget(self, ended_before_us: int, silent_before_us: int, keep: int = 0) -> Forgotten:
+        return self.tasks.forget(ended_before_us, silent_before_us, keep)
 
     def dead_letters(self, limit: int = 20, before: int | None = None) -> Sequence[DeadLetter]:
         return self.tasks.dead_letters(limit, before)

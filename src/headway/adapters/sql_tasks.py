@@ -8,7 +8,7 @@ from headway.adapters import task_statements as statements
 from headway.adapters.database import Database
 from headway.adapters.exclusive_use import ExclusiveUse
 from headway.ports.store import storable
-from headway.ports.tracking import EVERYTHING, Sought
+from headway.ports.tracking import EVERYTHING, Forgotten, Sought
 from headway.tracking.families import Family
 from headway.tracking.heard import DeadLetter
 from headway.tracking.results import Result, Seen, read_value
@@ -16,6 +16,7 @@ from headway.tracking.task import Task, merged
 
 _FIELDS = len(Task._fields)
 _EVER = 2**62
+_PAGE = 5_000  # forgotten at once
 
 
 class SqlTasks:
@@ -71,6 +72,60 @@ class SqlTasks:
         with self._use:
             rows = self._database.query(statements.LETTERS, before=until, limit=limit)
         return [DeadLetter(*row) for row in rows]
+
+    def forget(self, ended_before_us: int, silent_before_us: int, keep: int = 0) -> Forgotten:
+        return Forgotten(
+            self._forget_tasks(ended_before_us, silent_before_us, keep),
+            self._forget_letters(ended_before_us, keep),
+        )
+
+    def _forget_tasks(self, ended_before_us: int, silent_before_us: int, keep: int) -> int:
+        """In steps, so that the monitor never waits for long."""
+        kept_us, kept_id = self._newest(statements.NEWEST_TASKS, keep, (_EVER, ""))
+        place, gone = (-1, ""), 0
+        while True:
+            with self._use, self._database.transaction():
+                self._database.alone(statements.RECORDING)
+                sql = statements.forgetting(
+                    self._database.dialect, with_results=self._results_are_there()
+                )
+                rows = self._database.query(
+                    sql,
+                    before=max(ended_before_us, silent_before_us),
+                    ended_before=ended_before_us,
+                    silent_before=silent_before_us,
+                    after_us=place[0],
+                    after_id=place[1],
+                    kept_us=kept_us,
+                    kept_id=kept_id,
+                    limit=_PAGE,
+                )
+            gone += len(rows)
+            if len(rows) < _PAGE:
+                return gone
+            at_us, id = max(rows)
+            place = (at_us, id)
+
+    def _forget_letters(self, before_us: int, keep: int) -> int:
+        (kept,) = self._newest(statements.NEWEST_LETTERS, keep, (_EVER,))
+        gone = 0
+        while True:
+            with self._use, self._database.transaction():
+                some = self._database.change(
+                    statements.FORGET_LETTERS, before=before_us, kept=kept, limit=_PAGE
+                )
+            gone += some
+            if some < _PAGE:
+                return gone
+
+    def _newest(self, sql: str, keep: int, all_: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The oldest of the newest ``keep``, before which rows may be forgotten."""
+        if not keep:
+            return all_
+        with self._use:
+            rows = self._database.query(sql, skip=keep - 1)
+        nothing = tuple(type(part)() for part in all_)
+        return rows[0] if rows else nothing
 
     def close(self) -> None:
         if not self._use.was_forked:

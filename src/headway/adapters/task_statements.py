@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from headway.adapters.statements import Batch, Insert
-from headway.tracking.results import RESULT_BYTES
+from headway.tracking.results import MOMENTS, RESULT_BYTES
 from headway.tracking.states import CELERYS, FINALITY, TaskState
 from headway.tracking.task import Task
 
@@ -103,3 +103,34 @@ def state(dialect: str, *, with_results: bool) -> str:
 def _cases(values: Mapping[str, str], otherwise: str) -> str:
     cases = " ".join(f"WHEN '{word}' THEN {value}" for word, value in values.items())
     return f"(CASE results.status {cases} ELSE {otherwise} END)"
+
+
+# The one after which tasks, or letters, are so new that they stay.
+NEWEST_TASKS = "SELECT at_us, id FROM tasks ORDER BY at_us DESC, id DESC LIMIT 1 OFFSET :skip"
+NEWEST_LETTERS = "SELECT no FROM dead_letters ORDER BY no DESC LIMIT 1 OFFSET :skip"
+FORGET_LETTERS = """
+DELETE FROM dead_letters WHERE no IN (
+    SELECT no FROM dead_letters WHERE at_us < :before AND no < :kept ORDER BY no LIMIT :limit
+)
+"""
+_LATEST: Mapping[str, str] = {"sqlite": "max", "postgres": "greatest"}
+
+
+def forgetting(dialect: str, *, with_results: bool) -> str:
+    """Deletes old tasks from a place on, and tells the place of each; see ``Tasks.forget``."""
+    moments = [f"coalesce(tasks.{name}, 0)" for name in MOMENTS]
+    if with_results:
+        moments.append(f"coalesce({_DONE[dialect]}, 0)")
+    last = f"{_LATEST[dialect]}({', '.join(moments)})"
+    over = ", ".join(f"'{one}'" for one in FINALITY)
+    return (
+        "DELETE FROM tasks WHERE id IN ("
+        f"SELECT tasks.id FROM tasks{_JOIN if with_results else ''}"
+        " WHERE tasks.at_us < :before AND (tasks.at_us, tasks.id) > (:after_us, :after_id)"
+        " AND (tasks.at_us, tasks.id) < (:kept_us, :kept_id)"
+        f" AND CASE WHEN {state(dialect, with_results=with_results)} IN ({over})"
+        f" THEN {last} < :ended_before"
+        f" ELSE {last} < :silent_before AND coalesce(tasks.eta_us, 0) < :silent_before END"
+        " ORDER BY tasks.at_us, tasks.id LIMIT :limit"
+        ") RETURNING at_us, id"
+    )

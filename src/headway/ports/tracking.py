@@ -23,6 +23,13 @@ class Sought(NamedTuple):
 EVERYTHING = Sought()
 
 
+class Forgotten(NamedTuple):
+    """How much a store has forgotten."""
+
+    tasks: int
+    letters: int
+
+
 class Tasks(Protocol):
     """Keeps tasks and dead letters, and reads results. Thread-safe.
 
@@ -53,6 +60,15 @@ class Tasks(Protocol):
 
     def dead_letters(self, limit: int = 20, before: int | None = None) -> Sequence[DeadLetter]:
         """The newest first; those that came before a moment."""
+
+    def forget(self, ended_before_us: int, silent_before_us: int, keep: int = 0) -> Forgotten:
+        """Forget old tasks and dead letters, but for the newest ``keep`` of each.
+
+        A task that has ended, if the last that was heard of it was before ``ended_before_us``;
+        any other may be under way, and is forgotten if that, and when it was to start, was before
+        ``silent_before_us``. Letters that came before ``ended_before_us``. Results stay: they are
+        Celery's.
+        """
 
     def close(self) -> None: ...
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.ports.store import storable
-from headway.ports.tracking import EVERYTHING, Sought
+from headway.ports.tracking import EVERYTHING, Forgotten, Sought
 from headway.tracking.families import Family
 from headway.tracking.heard import DeadLetter
 from headway.tracking.results import Result, Seen
@@ -52,6 +52,23 @@ class MemoryTasks:
         with self._lock:
             newest = sorted(self._letters.values(), key=lambda one: -one.at_us)
         return [one for one in newest if before is None or one.at_us < before][:limit]
+
+    def forget(self, ended_before_us: int, silent_before_us: int, keep: int = 0) -> Forgotten:
+        def is_old(one: Seen) -> bool:
+            if one.is_over:
+                return one.last_us < ended_before_us
+            return max(one.last_us, one.task.eta_us or 0) < silent_before_us
+
+        with self._lock:
+            newest_first = sorted(map(self._brief, self._tasks.values()), key=_place, reverse=True)
+            tasks = [one.task.id for one in newest_first[keep:] if is_old(one)]
+            older = list(self._letters.values())[::-1][keep:]
+            letters = [one.digest for one in older if one.at_us < ended_before_us]
+            for id in tasks:
+                del self._tasks[id]
+            for digest in letters:
+                del self._letters[digest]
+        return Forgotten(len(tasks), len(letters))
 
     def close(self) -> None:
         pass

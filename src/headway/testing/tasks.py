@@ -6,7 +6,7 @@ from itertools import permutations, product
 
 import pytest
 
-from headway.ports.tracking import Sought, Tasks
+from headway.ports.tracking import Forgotten, Sought, Tasks
 from headway.tracking.heard import DeadLetter
 from headway.tracking.results import Result
 from headway.tracking.states import CELERYS, TaskState
@@ -271,3 +271,41 @@ class TasksContract:
         assert tasks.dead_letters() == [later._replace(body="\\x00"), LETTER]
         assert tasks.dead_letters(limit=1) == [later._replace(body="\\x00")]
         assert tasks.dead_letters(before=9) == [LETTER]
+
+    # Forgetting
+
+    def test_only_what_is_old_is_forgotten(self, tasks: Tasks, store_result: StoreResult) -> None:
+        ended = sent("ended", 100)._replace(finality=4, ended_us=300)
+        told = [
+            *(ended, ended._replace(id="late", ended_us=600), sent("under way", 100)),
+            *(sent("stored", 110), sent("stored late", 120), sent("to start", 90)),
+        ]
+        eta = {"to start": 700}
+        tasks.record([one._replace(eta_us=eta.get(one.id)) for one in told], [LETTER])
+        store_result("stored", "SUCCESS", 200, b"1", None)
+        store_result("stored late", "FAILURE", 900, b"1", None)
+        store_result("nobody's", "SUCCESS", 5, b"1", None)
+        assert tasks.forget(50, 40) == Forgotten(0, 1)
+        assert tasks.forget(500, 90) == Forgotten(2, 0)
+        left = {"late", "under way", "stored late", "to start"}
+        assert set(ids(tasks.search())) == left
+        assert tasks.forget(500, 500) == Forgotten(1, 0)
+        assert set(ids(tasks.search())) == left - {"under way"}
+        assert tasks.task("stored").result is not None, "results are Celery's"
+        assert tasks.forget(2**62, 2**62) == Forgotten(3, 0)
+
+    def test_the_newest_are_kept_however_old(self, tasks: Tasks) -> None:
+        told = [sent(f"t{at}", at)._replace(finality=4, ended_us=9) for at in range(5)]
+        letters = [LETTER._replace(digest=f"{at}" * 64) for at in range(4)]
+        tasks.record(told, letters)
+        assert tasks.forget(100, 100, keep=9) == Forgotten(0, 0)
+        assert tasks.forget(100, 100, keep=3) == Forgotten(2, 1)
+        assert ids(tasks.search()) == ["t4", "t3", "t2"]
+        assert tasks.forget(100, 100) == Forgotten(3, 3)
+
+    def test_a_task_that_was_forgotten_and_is_heard_of_again_is_as_new(self, tasks: Tasks) -> None:
+        tasks.record([FAILED])
+        assert tasks.forget(500, 500) == Forgotten(1, 0)
+        assert tasks.task("t1").state is TaskState.UNKNOWN
+        tasks.record([SENT])
+        assert tasks.task("t1") == (SENT, None)

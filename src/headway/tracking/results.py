@@ -11,6 +11,11 @@ from headway.tracking.states import CELERYS, FINALITY, TaskState
 from headway.tracking.task import JSON, Task
 
 RESULT_BYTES = 65_536  # a larger result is not read
+# Of a task, when something was heard of it.
+MOMENTS = (
+    *("sent_us", "heard_us", "received_us", "started_us", "retried_us", "revoked_us"),
+    *("worker_us", "ended_us"),
+)
 
 
 class Result(NamedTuple):
@@ -47,6 +52,18 @@ class Seen(NamedTuple):
         if result.done_us is None:
             return told if state in _BEFORE_WORK else state
         return told if result.done_us >= at_us else state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its end is known."""
+        return self.state in FINALITY
+
+    @property
+    def last_us(self) -> int:
+        """When anything of it was last heard, by whose clock ever; 0: never."""
+        task, done_us = self.task, self.result.done_us if self.result is not None else None
+        heard: list[int | None] = [done_us, *(getattr(task, name) for name in MOMENTS)]
+        return max((at_us for at_us in heard if at_us is not None), default=0)
 
     @property
     def finished_after_revoke(self) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,30 +11,50 @@ from headway.doors.cli.exits import Mistyped
 from headway.doors.cli.stores import opened
 from headway.doors.cli.words import number
 
+if TYPE_CHECKING:
+    from headway.adapters.sql_store import SqlStore
+
+SILENT_S = 30 * 86400.0  # a task that nobody has heard of for so long is not waited for
 UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-@click.command(short_help="Forget old runs.")
-@click.option("--older-than", metavar="AGE", help="Runs that ended longer ago: 90m, 12h, 30d, 8w.")
+@click.command(short_help="Forget old runs, tasks and lost workers.")
+@click.option("--older-than", metavar="AGE", help="What ended longer ago: 90m, 12h, 30d, 8w.")
 @click.option("--keep", metavar="N", type=click.IntRange(min=0), help="But never the newest N.")
 @options.reading
 def command(older_than: str | None, keep: int | None, **arguments: Any) -> int:
     """Forget runs that are over, with their journals and output.
 
     Without options: those that ended over 30 days ago, but never the newest 20. Runs that can
-    still go on (running, interrupted, in doubt) are never forgotten. With them go workers that
-    have been lost for as long.
+    still go on (running, interrupted, in doubt) are never forgotten. By the same rule go Celery
+    tasks that have ended, dead letters, and workers that are lost; a task of which no end was
+    heard may be under way, and stays for 30 days at least.
     """
     if older_than is None and keep is None:
         older_than, keep = "30d", 20
     age_s = seconds("--older-than", older_than) if older_than is not None else 0
     with opened(arguments) as store:
-        before_us = round((time.time() - age_s) * 1e6)
-        told = [number(store.prune(before_us, keep or 0), "run")]
-        if workers := store.forget_workers(before_us):
-            told.append(number(workers, "worker"))
-        click.echo(f"forgot {' and '.join(told)} of {store.place}")
+        told = _forgotten(store, age_s, keep or 0)
+        click.echo(f"forgot {_joined(told)} of {store.place}")
     return exits.DONE
+
+
+def _forgotten(store: "SqlStore", age_s: float, keep: int) -> list[str]:
+    now_s = time.time()
+    before_us = _us(now_s - age_s)
+    told = [number(store.prune(before_us, keep), "run")]
+    tasks = store.tasks.forget(before_us, _us(now_s - max(age_s, SILENT_S)), keep)
+    more = {"task": tasks.tasks, "dead letter": tasks.letters}
+    more["worker"] = store.forget_workers(before_us)
+    return told + [number(count, noun) for noun, count in more.items() if count]
+
+
+def _joined(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _us(at_s: float) -> int:
+    return round(at_s * 1e6)
 
 
 def seconds(option: str, age: str) -> float:
