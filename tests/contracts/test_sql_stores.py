@@ -466,6 +466,7 @@ def downgraded(directory: Path, number: int) -> Path:
 # What a run has since schema 3, and reads as in one that is older.
 _SINCE_3: dict[str, Any] = {
     "group": "", "locks": (), "surroundings": {}, "source": "", "hosts": (), "asked": "",
+    "token": "",
 }  # fmt: skip
 # A run as schemas 1 and 2 had it, of process 1, with an event, a line of output and a request.
 _OLD_LAUNCH = {name: value for name, value in launch()._asdict().items() if name not in _SINCE_3}

@@ -659,3 +659,10 @@ def test_a_run_that_is_paused_says_so(api: Api, client: httpx.Client) -> None:
     told = {one["run"]: one["paused"] for one in client.get("/runs").json()["runs"]}
     assert told == {runs[0]: True, runs[1]: False}
     assert [client.get(f"/runs/{run}").json()["paused"] for run in runs] == [True, False]
+
+
+def test_a_release_keeps_which_token_it_was_asked_for_with(api: Api) -> None:
+    with api.client(api.token("deployer")) as client:
+        run = deployed(client, api.playbook())
+    (made,) = (one.id for one in api.store.tokens() if one.name == "deployer")
+    assert api.store.find(run).launch.token == made

@@ -91,8 +91,9 @@ class Place:
 
 
 class RunningCore:
-    def __init__(self, place: Place) -> None:
-        self.service = CoreService(lambda: place.store, place.bus, CoreRules(look_s=0.01))
+    def __init__(self, place: Place, service: CoreService | None = None) -> None:
+        rules = CoreRules(look_s=0.01)
+        self.service = service or CoreService(lambda: place.store, place.bus, rules)
         self._thread = threading.Thread(target=self.service.serve, daemon=True)
         self._thread.start()
 

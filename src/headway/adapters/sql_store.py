@@ -378,8 +378,11 @@ def _stored_launch(
 ) -> dict[str, Any]:
     """How a run was started, as columns. Raises: Rejected."""
     require_indexable(launch, key)
+    kept = launch._asdict()
+    token = kept.pop("token")  # of a column of its own, so that an older Headway reads the rest
     return {
-        "launch": json.dumps(launch._asdict()),
+        "launch": json.dumps(kept),
+        "token": storable(token) or None,
         "plan": plan,
         "jobs": jobs,
         "at_us": at_us,
@@ -404,11 +407,11 @@ def _line_rows(run: int, lines: Sequence[Line]) -> list[tuple[Any, ...]]:
 
 
 def _record(row: Sequence[Any]) -> RunRecord:
-    id, state, launch, began_us, ended_us, *owner, epoch, lap, jobs, seen_us, core = row
+    id, state, launch, began_us, ended_us, *owner, epoch, lap, jobs, seen_us, core, token = row
     return RunRecord(
         id,
         RunState(state),
-        Launch(**json.loads(launch)),
+        Launch(**json.loads(launch), token=token or ""),
         began_us,
         ended_us,
         Owner(*owner) if owner[0] is not None else None,

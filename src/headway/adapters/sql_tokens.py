@@ -31,6 +31,10 @@ class SqlTokens(SqlPart):
         rows = self._query(statements.TOKEN_WITH_DIGEST, digest=storable(digest))
         return _token(rows[0]) if rows else None
 
+    def token_with_id(self, id: str) -> Token | None:
+        rows = self._query(statements.TOKEN, id=storable(id))
+        return _token(rows[0]) if rows else None
+
     def tokens(self) -> Sequence[Token]:
         return [_token(row) for row in self._query(statements.TOKENS)]
 

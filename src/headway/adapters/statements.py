@@ -35,21 +35,21 @@ CASE WHEN core THEN coalesce((
 """
 RUN_COLUMNS = (
     "id, state, launch, began_us, ended_us, host, pid, started, boot, epoch, lap, jobs,"
-    f" ({{now}} - {_SEEN_US}), core"
+    f" ({{now}} - {_SEEN_US}), core, token"
 )
 
 BEGIN_RUN = """
 INSERT INTO runs (id, state, launch, plan, jobs, began_us, host, pid, started, boot,
-                  epoch, lap, seen_us, group_name)
+                  epoch, lap, seen_us, group_name, token)
 VALUES (:id, 'running', :launch, :plan, :jobs, :at_us, :host, :pid, :started, :boot,
-        1, 1, {now}, :group)
+        1, 1, {now}, :group, :token)
 RETURNING no
 """
 # No row: another run has the key.
 ENQUEUE_RUN = """
 INSERT INTO runs (id, state, launch, plan, jobs, began_us, epoch, lap, seen_us, group_name, core,
-                  idempotency_key)
-VALUES (:id, 'queued', :launch, :plan, :jobs, :at_us, 0, 1, {now}, :group, true, :key)
+                  idempotency_key, token)
+VALUES (:id, 'queued', :launch, :plan, :jobs, :at_us, 0, 1, {now}, :group, true, :key, :token)
 ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING no
 """

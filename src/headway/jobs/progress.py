@@ -186,8 +186,8 @@ class Progress:
                 self.lap += 1
             case RunCancelled(at_us, who, why):
                 change = Change(at_us, "cancelled", who, why)
-            case RunEnded(at_us, state):
-                change = Change(at_us, str(state))
+            case RunEnded(at_us, state, _, _, why):
+                change = Change(at_us, str(state), why=why)
                 self._cut_off()
         self.changes.append(change)
 

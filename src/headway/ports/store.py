@@ -41,6 +41,7 @@ class Launch(NamedTuple):
     source: str = ""  # the address it was asked from
     hosts: Sequence[str] = ()  # all that its steps have to do with; none: nobody knows
     asked: str = ""  # a digest of the request for it, to know another one by the same key
+    token: str = ""  # the id of the token that it was asked for with; "": it took none
 
 
 def short_id(id: str) -> str:

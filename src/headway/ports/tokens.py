@@ -34,6 +34,9 @@ class Tokens(Protocol):
         """The token with this digest; one that has expired or was revoked, too: the caller
         decides."""
 
+    def token_with_id(self, id: str) -> Token | None:
+        """The same by its id."""
+
     def tokens(self) -> Sequence[Token]:
         """All of them, oldest first."""
 

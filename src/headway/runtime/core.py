@@ -13,7 +13,7 @@ Threads: one drives. The bus tells news in its own thread, which only puts it in
 import logging
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 
@@ -28,6 +28,7 @@ from headway.runtime import clocks
 from headway.runtime.deployment import Deployment, Hold, begin_anew, give_up, take_up
 from headway.runtime.job_requests import JobRequests
 from headway.runtime.ledger import Ledger
+from headway.runtime.rights_again import Environments, refusal
 from headway.runtime.shelf import Shelf
 from headway.wire import names
 
@@ -45,6 +46,7 @@ class CoreRules:
     step_timeout_s: float = STEP_TIMEOUT_S  # for each phase of a step that says nothing of it
     look_s: float = LOOK_S
     surroundings: Surroundings = NOTHING  # of deployments that are asked for over the bus
+    environments: Environments = field(default_factory=dict)  # of tokens: see rights_again
 
 
 class Core:
@@ -180,6 +182,7 @@ class Core:
 
     def _take_up(self, record: RunRecord) -> Deployment | None:
         try:
+            self._require_rights(record)
             loaded = self._shelf.loaded(record)
         except (DefinitionError, Rejected, WireError) as error:
             _LOG.error("deployment %s cannot be gone on with: %s", short_id(record.id), error)
@@ -198,6 +201,16 @@ class Core:
             deployment.asked(request)
         woken()
         return deployment
+
+    def _require_rights(self, record: RunRecord) -> None:
+        """Whoever asked for it may still have it begun. Raises: Rejected.
+
+        Only before it ever began: to go on with it, or to try it anew, others may have asked.
+        """
+        if record.epoch == 0 and (
+            why := refusal(self._store, record.launch, self._rules.environments)
+        ):
+            raise Rejected(why)
 
     def _asked(self, request: Request) -> None:
         deployment = self._deployments.get(request.run)

@@ -102,12 +102,14 @@ def deploy(
     key: str | None = None,
     asked: str = "",
     options: Options | None = None,
+    token: str = "",
 ) -> Deployment:
     """Store a release, so that the core carries it out.
 
     ``inputs``: as they were given; secrets as references. ``source``: the address that it was
     asked from. ``key``: names the request, so that to repeat it begins nothing twice. ``asked``:
-    a digest of the request; the same key with another one is an error.
+    a digest of the request; the same key with another one is an error. ``token``: the id of the
+    one that it was asked for with.
 
     Raises: WrongInputs with all that is wrong with the inputs, literal secrets among it;
     OtherRequest.
@@ -132,6 +134,7 @@ def deploy(
         source=source,
         hosts=release.hosts,
         asked=asked,
+        token=token,
     )
     run = clocks.new_id()
     plan = release.plan

@@ -76,6 +76,16 @@ class CoresContract:
             (waiting,) = seen.core_runs(unowned=True)
             assert waiting == record._replace(seen_s=waiting.seen_s)
 
+    def test_the_token_that_a_run_was_asked_for_with_is_known(
+        self, store: Store, another: Any
+    ) -> None:
+        store.enqueue(RUN, launch(token="t1"), "{}", 3, 1_000_000)
+        store.begin(OTHER, launch(token="t2"), "{}", 3, owner(), 1_000_000)
+        enqueue(store, THIRD)
+        for seen in (store, another()):
+            assert seen.find(RUN).launch == launch(token="t1")
+            assert [seen.find(id).launch.token for id in (OTHER, THIRD)] == ["t2", ""]
+
     def test_nobody_writes_to_a_run_that_was_not_taken_up(self, store: Store) -> None:
         enqueue(store, RUN)
         writes: list[Callable[[], object]] = [

@@ -216,6 +216,9 @@ class DyingStore:
     def token(self, digest: str) -> Token | None:
         return self._store.token(digest)
 
+    def token_with_id(self, id: str) -> Token | None:
+        return self._store.token_with_id(id)
+
     def tokens(self) -> Sequence[Token]:
         return self._store.tokens()
 

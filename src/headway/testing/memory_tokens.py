@@ -37,6 +37,10 @@ class MemoryTokens:
             wanted = storable(digest)
             return next((one for one in self._tokens.values() if one.digest == wanted), None)
 
+    def token_with_id(self, id: str) -> Token | None:
+        with self._lock:
+            return self._tokens.get(storable(id))
+
     def tokens(self) -> Sequence[Token]:
         with self._lock:
             return sorted(self._tokens.values(), key=lambda token: (token.at_us, token.id))

@@ -29,6 +29,8 @@ class TokensContract:
             assert seen.token("digest of t2") == token(
                 "t2", groups=(), environments=("a", "b"), expires_us=None
             )
+            assert seen.token_with_id("t1") == token()
+            assert seen.token_with_id("digest of t1") is seen.token_with_id("") is None
             assert seen.token("t1") is seen.token("") is seen.token("Digest of t1") is None
 
     def test_an_id_and_a_digest_belong_to_one_token(self, store: Store) -> None:

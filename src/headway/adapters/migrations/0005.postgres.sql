@@ -1,5 +1,5 @@
 -- Which workers are there, as they say themselves and a core wrote it down; a quick way to which
--- runs are paused.
+-- runs are paused; the token that a run was asked for with.
 
 CREATE TABLE workers (
     queue text COLLATE "C" NOT NULL,
@@ -15,3 +15,5 @@ CREATE TABLE workers (
 -- Few rows of a journal, which a list of runs looks at.
 CREATE INDEX pausings_of_run ON events (run, seq) WHERE kind IN
     ('run-paused', 'run-unpaused', 'run-cancelled', 'run-resumed', 'run-retried', 'run-ended');
+
+ALTER TABLE runs ADD COLUMN token text;  -- by its id; NULL: it was asked for without one

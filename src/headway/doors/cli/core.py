@@ -8,6 +8,7 @@ import click
 from headway.doors.cli import brokers, exits, options
 from headway.doors.cli.api import api_beside
 from headway.doors.cli.exits import Mistyped
+from headway.doors.cli.settings import environments_settled
 from headway.doors.cli.targets import surroundings_chosen
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def command(mq: str | None, bus: str | None, **arguments: Any) -> int:
         raise Mistyped(NOWHERE.format(either=brokers.EITHER))
     open_store = opener(arguments)
     open_store().close()  # which makes it, or says at once why it cannot be had
-    rules = CoreRules(surroundings=surroundings_chosen(arguments))
+    rules = CoreRules(
+        surroundings=surroundings_chosen(arguments), environments=environments_settled(Path.cwd())
+    )
     if arguments["step_timeout"]:
         rules = replace(rules, step_timeout_s=arguments["step_timeout"])
     log_of_core(sys.stdout if arguments["log_stdout"] else sys.stderr)

@@ -4,12 +4,14 @@ import sys
 import threading
 from contextlib import ExitStack
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from headway.doors.cli import exits, options
 from headway.doors.cli.api import api_beside
+from headway.doors.cli.settings import environments_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +66,9 @@ def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments:
     def new_bus(name: str = "headway up") -> "Bus":
         return MemoryBus(broker)
 
-    rules = CoreRules(surroundings=surroundings_chosen(arguments))
+    rules = CoreRules(
+        surroundings=surroundings_chosen(arguments), environments=environments_settled(Path.cwd())
+    )
     service = CoreService(open_store, new_bus, rules)
     over = threading.Event()
     with ExitStack() as stack:

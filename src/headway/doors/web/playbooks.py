@@ -204,6 +204,7 @@ def deployed(
             source=caller.address,
             key=kept,
             asked=asked,
+            token=caller.token,
         )
     run = store.find(deployment.run)
     _, _, version = run.launch.target.rpartition("@")
