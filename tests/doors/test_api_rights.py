@@ -1,6 +1,7 @@
 """Every route of the API, and everybody who may come there: a table, and nothing beside it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from headway.jobs.states import RunState
 from headway.testing.kept_workers import noted, presence
 from headway.wire.messages import StepUnderWay
 from tests.doors.api_client import SHIP, Api, deployed, serving, went_on
+from tests.doors.typed import Place
 
 ROLES = {
     # Who comes, with which groups and environments; None: without a token.
@@ -200,6 +202,28 @@ def test_every_host_of_the_stored_playbook_counts(api: Api, elsewhere: str) -> N
         answer = client.post(f"/playbooks/{playbook}/deployments", json={})
     assert answer.status_code == 403
     assert "(db.prod)" in answer.json()["detail"]
+
+
+def test_a_run_of_a_playbook_that_headway_run_began_is_its_groups(place: Place) -> None:
+    place.write("go.yaml", "{group: shop, name: go, lock: [l], execution: "
+                "[{hosts: [web1.test, web2.test], steps: [noop:Go]}]}")  # fmt: skip
+    place.type("run", "go.yaml")
+    run = place.last_run()
+    with closing(open_store(place.directory / ".headway" / "headway.db")) as store:
+        launch = store.find(run).launch
+        assert (launch.group, launch.locks, launch.hosts) == (
+            *("shop", ["l"], ["web1.test", "web2.test"]),
+        )
+        with serving(store) as api:
+            for role, (seen, steered) in {
+                "wrong group": (404, 404),
+                "group alone": (200, 403),
+                "wrong environment": (200, 403),
+                "right": (200, 409),  # nobody works on it, and no core would
+            }.items():
+                with come(api, role) as client:
+                    assert client.get(f"/runs/{run}").status_code == seen
+                    assert client.post(f"/runs/{run}/retry").status_code == steered
 
 
 def test_a_route_that_declares_nothing_keeps_the_app_from_starting() -> None:

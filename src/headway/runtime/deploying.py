@@ -16,16 +16,15 @@ from headway.errors import Rejected
 from headway.jobs.plan import Plan
 from headway.ports.playbooks import PlaybookRecord
 from headway.ports.store import Launch, Store
-from headway.releases.compiling import CompiledPlaybook, HostedJob, compile_playbook
+from headway.releases.compiling import CompiledPlaybook, compile_playbook
 from headway.releases.inputs import WrongInputs, is_reference, resolved
 from headway.releases.playbook import PYTHON, Playbook
-from headway.releases.steps import StepNode
 from headway.releases.surroundings import NOTHING, Surroundings, surrounded
 from headway.runtime import clocks
 from headway.runtime.arguments import require_accepted
 from headway.runtime.launching import Options, python_version
 from headway.runtime.loading import on_path
-from headway.runtime.playbooks import job_called
+from headway.runtime.playbooks import hosts_of, job_called
 from headway.runtime.sources import fingerprints
 from headway.runtime.stored_playbooks import read_back, require_there, target_of
 
@@ -52,11 +51,7 @@ class Release(NamedTuple):
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every host that any of its steps has to do with, each once."""
-        found = {host: None for one in self.playbook.execution for host in one.hosts}
-        for one in self.compiled.definitions:
-            if isinstance(one, (StepNode, HostedJob)) and one.host is not None:
-                found[one.host] = None
-        return tuple(found)
+        return hosts_of(self.playbook, self.compiled)
 
 
 class Deployment(NamedTuple):

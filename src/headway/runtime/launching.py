@@ -113,6 +113,7 @@ def begin(
         surroundings=loaded.surroundings.to_plain(),
         group=loaded.group,
         locks=loaded.locks,
+        hosts=loaded.hosts,
     )
     owner = ownership.this_process()
     epoch = store.begin(run, launch, plan.to_json(), len(plan), owner, now_us)

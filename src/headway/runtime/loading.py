@@ -30,6 +30,7 @@ class Loaded(NamedTuple):
     name: str = ""  # what it is called, if that is not its root's name
     group: str = ""  # whose it is
     locks: Sequence[str] = ()  # of the runs with one of these, one goes on at a time
+    hosts: Sequence[str] = ()  # all that its steps have to do with; none: nobody knows
     width: int = 1  # how many of its steps may be under way at once
     # By name, inputs whose values nobody is to see: where they are ("env:NAME", "file:PATH"), or
     # "" for those that were given as they are, which nobody keeps.

@@ -9,11 +9,12 @@ from headway.adapters.documents import read_file
 from headway.errors import DefinitionError
 from headway.jobs.job import Job
 from headway.ports.store import RunRecord, short_id
-from headway.releases.compiling import POLICY, CompiledPlaybook, compile_playbook
+from headway.releases.compiling import POLICY, CompiledPlaybook, HostedJob, compile_playbook
 from headway.releases.document import Document
 from headway.releases.inputs import is_reference, resolved
 from headway.releases.playbook import Playbook
 from headway.releases.reading import playbook_of
+from headway.releases.steps import StepNode
 from headway.releases.surroundings import NOTHING, Surroundings
 from headway.releases.surroundings_reading import from_plain, surroundings_of
 from headway.runtime.arguments import require_accepted
@@ -91,6 +92,7 @@ def loaded_of(
         group=playbook.group,
         locks=playbook.lock,
         width=width(playbook),
+        hosts=hosts_of(playbook, compiled),
         secrets=secrets,
         surroundings=surroundings,
     )
@@ -154,3 +156,12 @@ def width(playbook: Playbook) -> int:
         max(min(one.parallel, len(one.hosts)), len(one.hosts) if one.preflight else 1)
         for one in playbook.execution
     )
+
+
+def hosts_of(playbook: Playbook, compiled: CompiledPlaybook) -> tuple[str, ...]:
+    """Every host that any of its steps has to do with, each once."""
+    found = {host: None for one in playbook.execution for host in one.hosts}
+    for one in compiled.definitions:
+        if isinstance(one, (StepNode, HostedJob)) and one.host is not None:
+            found[one.host] = None
+    return tuple(found)
