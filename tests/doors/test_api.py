@@ -23,6 +23,7 @@ from headway.releases.playbook import Step
 from headway.releases.surroundings import Surroundings, Trigger
 from headway.runtime import clocks
 from headway.testing.kept_workers import noted, presence
+from headway.testing.tasks import LETTER, NEWS, sent
 from tests.doors.api_client import DEADLINE_S, NOBODYS, SHIP, Api, deployed, serving, went_on
 from tests.services.postgres import Postgres
 
@@ -666,3 +667,88 @@ def test_a_release_keeps_which_token_it_was_asked_for_with(api: Api) -> None:
         run = deployed(client, api.playbook())
     (made,) = (one.id for one in api.store.tokens() if one.name == "deployer")
     assert api.store.find(run).launch.token == made
+
+
+# Celery tasks
+
+
+def paged(client: httpx.Client, path: str, what: str, **asked: Any) -> list[Any]:
+    """All of a list, two on a page."""
+    told: list[Any] = []
+    cursor = None
+    while True:
+        more: dict[str, str] = {} if cursor is None else {"cursor": cursor}
+        page = client.get(path, params={"limit": 2, **asked, **more})
+        assert page.status_code == 200, page.text
+        told += page.json()[what]
+        cursor = page.json()["next"]
+        if cursor is None:
+            return told
+
+
+def test_tasks_are_searched_by_name_state_queue_and_time_page_by_page(
+    api: Api, client: httpx.Client
+) -> None:
+    api.store.tasks.record(
+        [
+            *(sent(f"t{n}", 10**15 + 10**6 * (n // 2)) for n in range(5)),  # two in one moment
+            sent("failed", 5, "mail.send", "mail")._replace(finality=3, ended_us=9),
+        ]
+    )
+
+    def found(**asked: Any) -> list[str]:
+        return [one["task"] for one in paged(client, "/tasks", "tasks", **asked)]
+
+    assert found() == ["t4", "t3", "t2", "t1", "t0", "failed"]
+    assert found(name="mail.*") == found(queue="mail") == found(state="failed") == ["failed"]
+    assert found(name="export.pdf", state="sent")[0] == "t4"
+    assert found(name="mail") == []
+    assert found(since="2001-09-09T01:46:41Z") == ["t4", "t3", "t2"]
+    assert found(since="2001-09-09T03:46:41+02:00", until="2001-09-09T01:46:42Z") == ["t3", "t2"]
+
+
+@pytest.mark.parametrize("asked", ["state=lost", "since=2001-09-09T01:46:41", "since=soon"])
+def test_a_search_that_makes_no_sense_is_refused(client: httpx.Client, asked: str) -> None:
+    assert client.get(f"/tasks?{asked}").status_code == 422
+
+
+def test_a_task_that_nobody_has_heard_of_is_unknown(api: Api, client: httpx.Client) -> None:
+    assert client.get("/tasks/nobody").json()["state"] == "unknown"
+    family = client.get("/tasks/nobody/family").json()
+    assert (family["state"], family["members"], family["is_whole"]) == ("unknown", [], True)
+    api.store.tasks.record(NEWS)
+    told = client.get("/tasks/t1").json()
+    assert (told["state"], told["name"], told["args"]) == ("succeeded", "export.pdf", "[1]")
+
+
+def test_a_family_is_told_with_where_it_stands_as_a_whole(api: Api, client: httpx.Client) -> None:
+    root = sent("root", 1)._replace(parent=None)
+    children = [
+        sent(f"c{n}", 2 + n)._replace(root="root", parent="root", finality=n % 2 * 4)
+        for n in range(3)
+    ]
+    api.store.tasks.record([root, *children])
+    first = client.get("/tasks/c1/family?limit=3").json()
+    assert (first["root"], first["state"]) == ("root", "sent")
+    assert first["counts"] == {"sent": 3, "succeeded": 1}
+    assert [one["task"] for one in first["members"]] == ["root", "c0", "c1"]
+    second = client.get(f"/tasks/c1/family?limit=3&after={first['next']}").json()
+    assert [one["task"] for one in second["members"]] == ["c2"]
+    assert (second["counts"], second["next"]) == (first["counts"], None)
+
+
+def test_dead_letters_are_told_page_by_page_with_their_reasons(
+    api: Api, client: httpx.Client
+) -> None:
+    letters = [LETTER._replace(digest=f"d{n}", at_us=n // 4) for n in range(9)]
+    api.store.tasks.record([], letters)
+    told = paged(client, "/dead-letters", "letters")
+    assert [one["digest"] for one in told] == [one.digest for one in reversed(letters)]
+    assert (told[0]["reason"], told[0]["kind"]) == ("no id", "task")
+
+
+def test_tasks_are_only_for_who_may_see_every_group(api: Api) -> None:
+    with api.client(api.token("shop", groups=["shop"])) as client:
+        answer = client.get("/tasks")
+    assert answer.status_code == 403
+    assert "--group '*'" in answer.json()["detail"]

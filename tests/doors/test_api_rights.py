@@ -30,6 +30,7 @@ ROLES = {
 }
 OPEN = dict.fromkeys(ROLES, 200)
 LISTS = {**OPEN, "nobody": 401}
+TASKS = {**dict.fromkeys(ROLES, 403), "nobody": 401, "everything": 200}
 SHOP = {**LISTS, "wrong group": 404}
 
 
@@ -84,6 +85,10 @@ CASES = {
     ("POST", "/playbooks/{playbook}/deployments"): Case(of_hosts(201), {"json": {}}),
     ("GET", "/locks"): Case(LISTS),
     ("GET", "/workers"): Case(LISTS),
+    ("GET", "/tasks"): Case(TASKS),
+    ("GET", "/tasks/{task}"): Case(TASKS),
+    ("GET", "/tasks/{task}/family"): Case(TASKS),
+    ("GET", "/dead-letters"): Case(TASKS),
 }
 
 
@@ -104,6 +109,7 @@ def made(api: Api, name: str = "") -> dict[str, Any]:
     went_on(api.store, over, RunState.FAILED)
     return {
         "run": run, "over": over, "key": 0, "number": asked, "playbook": playbook, "version": 1,
+        "task": "t1",
     }  # fmt: skip
 
 

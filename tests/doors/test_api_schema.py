@@ -20,6 +20,7 @@ from headway.adapters.opening import open_store
 from headway.doors.web.routes import ROUTES
 from headway.jobs.states import RunState
 from headway.testing.kept_workers import noted, presence
+from headway.testing.tasks import LETTER, NEWS
 from headway.wire.messages import StepUnderWay
 from tests.doors.api_client import DEADLINE_S, Api, deployed, serving, went_on
 
@@ -47,9 +48,17 @@ def known(api: Api) -> dict[str, Any]:
     with api.client(token) as client:
         run = deployed(client, playbook)
         went_on(api.store, run, RunState.FAILED)
+        api.store.tasks.record(NEWS, [LETTER])
         noted(api.store, presence(doing=[StepUnderWay(since_us=1, run=run)]), presence("w2"))
         asked = client.post(f"/runs/{deployed(client, playbook)}/cancel").json()["request"]
-    return {"token": token, "run": run, "playbook": playbook, "number": asked, "key": 0}
+    return {
+        "token": token,
+        "run": run,
+        "playbook": playbook,
+        "number": asked,
+        "key": 0,
+        "task": "t1",
+    }
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from headway.jobs.states import RunState
 from headway.ports.leases import Leases
 from headway.ports.playbooks import Playbooks, require_short
 from headway.ports.tokens import Tokens
+from headway.ports.tracking import Tasks
 from headway.ports.workers import Workers
 
 
@@ -152,6 +153,10 @@ class Store(Playbooks, Leases, Tokens, Workers, Protocol):
     @property
     def place(self) -> str:
         """Where it is, for a reader; without password."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """The Celery tasks in the same place. It is closed with the store, not by itself."""
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         """Store a run and its first event; its epoch, 1.

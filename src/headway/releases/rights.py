@@ -27,6 +27,7 @@ class Action(StrEnum):
     EDIT = "edit"  # a group's playbooks
     DEPLOY = "deploy"  # begin a release
     STEER = "steer"  # cancel, pause, resume, retry, approve or settle one
+    TRACK = "track"  # look at Celery tasks, which are of no group
 
     @property
     def needs_hosts(self) -> bool:
@@ -55,6 +56,8 @@ def allows(rights: Rights, action: Action, group: str, hosts: Iterable[str] = ()
             return True
         case Action.READ | Action.EDIT:
             return has_group(rights, group)
+        case Action.TRACK:
+            return has_group(rights, "")
         case Action.DEPLOY | Action.STEER:
             return has_group(rights, group) and not hosts_beyond(rights, hosts)
 

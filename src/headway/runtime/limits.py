@@ -105,6 +105,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
     "API": (
         ("how long a body may take to come", "doors.web.limits.BODY_S", "s"),
         ("how many of anything stand on one page", "doors.web.limits.MOST", ""),
+        ("members from which the state of a family of tasks is worked out", "doors.web.limits.FAMILY_MOST", "tasks"),
         ("threads that work on the store", "doors.web.limits.THREADS", "threads"),
         ("requests that wait for them; beyond, 503", "doors.web.limits.WAITING", "requests"),
         ("how long the store may take to answer; beyond, 503", "doors.web.limits.ANSWER_S", "s"),

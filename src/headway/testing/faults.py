@@ -22,6 +22,7 @@ from headway.ports.store import (
     Write,
 )
 from headway.ports.tokens import Token
+from headway.ports.tracking import Tasks
 from headway.ports.workers import FIRST, WorkerRecord
 
 
@@ -54,6 +55,10 @@ class DyingStore:
     @property
     def place(self) -> str:
         return self._store.place
+
+    @property
+    def tasks(self) -> Tasks:
+        return self._store.tasks
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         with self._commit():

@@ -28,6 +28,7 @@ from headway.ports.store import (
 )
 from headway.testing.memory_leases import MemoryLeases, kept_owner
 from headway.testing.memory_playbooks import MemoryPlaybooks
+from headway.testing.memory_tasks import MemoryTasks
 from headway.testing.memory_tokens import MemoryTokens
 from headway.testing.memory_workers import MemoryWorkers
 
@@ -65,11 +66,16 @@ class MemoryStore(MemoryPlaybooks, MemoryLeases, MemoryTokens, MemoryWorkers):
         MemoryLeases.__init__(self, now_us)
         MemoryTokens.__init__(self)
         MemoryWorkers.__init__(self, now_us)
+        self._tasks = MemoryTasks()
         self._runs: dict[str, _Run] = {}  # in the order they were begun
         self._requests: dict[int, Request] = {}
         self._last_request = 0
         self._last_line = 0
         self._last_ticket = 0
+
+    @property
+    def tasks(self) -> MemoryTasks:
+        return self._tasks
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:
         owner = kept_owner(owner)

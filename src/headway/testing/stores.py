@@ -50,6 +50,7 @@ from headway.testing.sample_runs import passed as passed
 from headway.testing.sample_runs import rows_of as rows_of
 from headway.testing.sample_runs import run_id as run_id
 from headway.testing.tokens import TokensContract
+from headway.tracking.task import Task
 
 # Text as the world has it. What no database holds comes back escaped, everything else as it was.
 HOSTILE = (
@@ -98,6 +99,10 @@ class StoreContract(
     def epoch(self, store: Store) -> int:
         """Of the run RUN, begun."""
         return store.begin(RUN, launch(), "{}", 3, owner(), 1_000_000)
+
+    def test_tasks_are_kept_beside_runs(self, store: Store, another: Any) -> None:
+        store.tasks.record([Task("t1", sent_us=5)])
+        assert [one.task.id for one in another().tasks.search()] == ["t1"]
 
     # Runs that are paused
 

@@ -239,7 +239,7 @@ def _tree(family: "Family") -> Iterator[str]:
 
 def _show_letters(letters: "Sequence[DeadLetter]", place: str, in_json: bool) -> None:
     if in_json:
-        click.echo(as_json([_letter_document(one) for one in letters]))
+        click.echo(as_json([letter_document(one) for one in letters]))
         return
     for one in letters:
         click.echo(f"{moment(one.at_us)}  {one.kind}  {printable(one.reason)}")
@@ -311,7 +311,7 @@ def family_document(family: "Family") -> dict[str, Any]:
     }
 
 
-def _letter_document(letter: "DeadLetter") -> dict[str, Any]:
+def letter_document(letter: "DeadLetter") -> dict[str, Any]:
     found = letter._asdict()
     found["at"] = iso(found.pop("at_us"))
     return found

@@ -95,7 +95,7 @@ def add_route(app: FastAPI, route: Route) -> None:
     """Put a route behind the guard."""
     declared = type("DeclaredRoute", (GuardedRoute,), {"declared": route})
     answered = (*_EVERYWHERE, *(() if route.action is Action.PUBLIC else _KNOWN), *route.problems)
-    if route.action in (Action.EDIT, Action.DEPLOY, Action.STEER):
+    if route.action in (Action.EDIT, Action.DEPLOY, Action.STEER, Action.TRACK):
         answered = (*answered, 403)
     if route.method in ("POST", "PUT"):
         answered = (*answered, 400, 413, 415)

@@ -2,6 +2,7 @@
 
 BODY_S = 20.0  # a body must have come by then
 MOST = 200  # of anything on one page
+FAMILY_MOST = 1_000  # members from which the state of a family of Celery tasks is worked out
 
 # The store
 THREADS = 4  # that work on it

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from headway.releases.fields import nearest
+from headway.tracking.states import TaskState
 
 WHY_CHARACTERS = 1_000
 Name = Annotated[str, Field(max_length=200)]
@@ -332,4 +333,85 @@ class Worker(Told):
 
 class WorkerPage(Told):
     workers: list[Worker]
+    next: Annotated[str | None, Field(description="The cursor of the next page.")]
+
+
+class TaskResult(Told):
+    status: Annotated[str, Field(description="Celery's word, or one of the task's own.")]
+    value: Annotated[str | None, Field(description="JSON text; in a list always null.")]
+    form: Annotated[str | None, Field(description="json, or why the value is not here.")]
+    traceback: str | None
+    done_at: Moment
+
+
+class Task(Told):
+    task: Annotated[str, Field(description="Its id.")]
+    state: Annotated[TaskState, Field(description="unknown: nobody has heard of it.")]
+    name: str | None
+    queue: str | None
+    args: str | None
+    kwargs: str | None
+    arguments: Annotated[
+        str | None, Field(description="What args and kwargs are: json, repr, or why not whole.")
+    ]
+    retries: int
+    parent: Annotated[str | None, Field(description="The task that sent it.")]
+    root: Annotated[str | None, Field(description="The first of its family.")]
+    group: Annotated[str | None, Field(description="Celery's.")]
+    origin: Annotated[str | None, Field(description="The process that sent it.")]
+    headers: Annotated[str | None, Field(description="JSON of those that are not Celery's own.")]
+    worker: Annotated[str | None, Field(description="The last Celery worker that told of it.")]
+    error: str | None
+    finished_after_revoke: bool
+    sent_at: Moment
+    heard_of_at: Moment
+    to_start_at: Moment
+    expires_at: Moment
+    received_at: Moment
+    started_at: Moment
+    retried_at: Moment
+    revoked_at: Moment
+    ended_at: Moment
+    stored_at: Moment
+    runtime_s: float | None
+    told_result: Annotated[str | None, Field(description="As its worker's event has it.")]
+    result: TaskResult | None
+
+
+class TaskPage(Told):
+    tasks: list[Task]
+    next: Annotated[str | None, Field(description="The cursor of the next page.")]
+
+
+class Relative(Told):
+    task: str
+    name: str | None
+    state: TaskState
+    parent: str | None
+
+
+class Family(Told):
+    root: str
+    state: Annotated[TaskState, Field(description="Of all of them together.")]
+    counts: Annotated[dict[str, int], Field(description="How many members stand where.")]
+    is_whole: Annotated[
+        bool, Field(description="false: there are more, and state and counts are of the first.")
+    ]
+    members: Annotated[list[Relative], Field(description="In the order they were sent.")]
+    next: Annotated[int | None, Field(description="after= of the next page.")]
+
+
+class DeadLetter(Told):
+    digest: str
+    at: Moment
+    kind: Literal["task", "event"]
+    reason: str
+    key: Annotated[str, Field(description="The routing key.")]
+    headers: str
+    body: Annotated[str, Field(description="Its beginning, escaped.")]
+    body_bytes: int
+
+
+class LetterPage(Told):
+    letters: list[DeadLetter]
     next: Annotated[str | None, Field(description="The cursor of the next page.")]

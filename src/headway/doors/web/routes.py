@@ -9,9 +9,10 @@ from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import Body, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime
 
 import headway
-from headway.doors.web import asking, models, playbooks, runs, streams, workers
+from headway.doors.web import asking, models, playbooks, runs, streams, tasks, workers
 from headway.doors.web.bodies import YAML, BoundedRequest, PlaybookRequest
 from headway.doors.web.desk import Desk
 from headway.doors.web.guard import Caller, Guard
@@ -23,6 +24,7 @@ from headway.ports.leases import CORE
 from headway.ports.store import Store
 from headway.releases.rights import Action
 from headway.runtime.ownership import LEASE_S
+from headway.tracking.states import TaskState
 
 SEQ_MOST = 2**62
 
@@ -34,6 +36,10 @@ Cursor = Annotated[
     str | None, Query(max_length=2_000, description="What the page before said as next.")
 ]
 Group = Annotated[str | None, Query(max_length=200, description="Only those of this group.")]
+TaskId = Annotated[
+    str, Path(min_length=1, max_length=1_000, description="A task's id, as Celery has it.")
+]
+Moment = Annotated[AwareDatetime | None, Query(description="ISO 8601 with its offset from UTC.")]
 IfMatch = Annotated[str | None, Header(max_length=40, description='A version: "3", or *.')]
 
 
@@ -337,6 +343,43 @@ async def list_workers(
     return await desk_of(request).call(workers.worker_page, caller_of(request), limit, cursor)
 
 
+async def list_tasks(
+    request: Request,
+    name: Annotated[
+        str | None, Query(max_length=1_000, description="A name, or its beginning and a star.")
+    ] = None,
+    state: Annotated[TaskState | None, Query(description="Only in this.")] = None,
+    queue: Annotated[str | None, Query(max_length=1_000, description="Sent to this.")] = None,
+    since: Moment = None,
+    until: Moment = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """The newest Celery tasks that the monitor has heard of, newest first."""
+    wanted = tasks.Wanted(name, state, queue, since, until)
+    return await desk_of(request).call(tasks.task_page, caller_of(request), wanted, limit, cursor)
+
+
+async def show_task(request: Request, task: TaskId) -> dict[str, Any]:
+    """One Celery task with its result. The state of one that nobody has heard of is unknown."""
+    return await desk_of(request).call(tasks.task_in_full, caller_of(request), task)
+
+
+async def show_family(
+    request: Request, task: TaskId, after: After = 0, limit: Limit = 100
+) -> dict[str, Any]:
+    """Where the family of a Celery task stands, by the id of any member: the task at its root and
+    all that were sent because of it."""
+    return await desk_of(request).call(tasks.family_page, caller_of(request), task, after, limit)
+
+
+async def list_dead_letters(
+    request: Request, limit: Limit = 50, cursor: Cursor = None
+) -> dict[str, Any]:
+    """Messages of which the monitor could make no task, newest first."""
+    return await desk_of(request).call(tasks.letter_page, caller_of(request), limit, cursor)
+
+
 async def _typed(request: Request) -> Typed:
     assert isinstance(request, PlaybookRequest)
     return Typed(await request.body(), request.notation)
@@ -369,6 +412,7 @@ _STREAM = {
 
 _RUN = "/runs/{run}"
 _PLAYBOOK = "/playbooks/{playbook}"
+_TASK = "/tasks/{task}"
 # fmt: off
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", health, Action.PUBLIC, models.Health),
@@ -397,5 +441,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _PLAYBOOK + "/deployments", deploy_playbook, Action.DEPLOY, models.Deployed, 201, problems=(409,)),  # noqa: E501
     Route("GET", "/locks", list_locks, Action.LOOK, models.LockPage, problems=(400,)),
     Route("GET", "/workers", list_workers, Action.LOOK, models.WorkerPage, problems=(400,)),
+    Route("GET", "/tasks", list_tasks, Action.TRACK, models.TaskPage, problems=(400,)),
+    Route("GET", _TASK, show_task, Action.TRACK, models.Task),
+    Route("GET", _TASK + "/family", show_family, Action.TRACK, models.Family),
+    Route("GET", "/dead-letters", list_dead_letters, Action.TRACK, models.LetterPage, problems=(400,)),  # noqa: E501
 )
 # fmt: on
