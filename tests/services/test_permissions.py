@@ -16,16 +16,20 @@ import pytest
 
 from headway.adapters.bus_address import RabbitAddress, parse_bus_url
 from headway.adapters.dispatching import Answered, Line, Notified
+from headway.adapters.opening import open_store
 from headway.adapters.rabbitmq.bus import RabbitBus
 from headway.adapters.rabbitmq.examination import Examination
 from headway.errors import HeadwayError, Refused, Rejected
 from headway.ports.bus import Binding, Exchange, Message, Queue, Settlement
+from headway.runtime import clocks
 from headway.runtime.doctor.permissions import lack_of
 from headway.runtime.sending import SentStep, StepSender
 from headway.runtime.worker import Worker
 from headway.runtime.worker_listing import listen
 from headway.runtime.worker_presence import INTERVAL_S
+from headway.runtime.worker_roster import roster_kept
 from headway.runtime.worker_trial import served
+from headway.testing.kept_workers import presence
 from headway.wire import names
 from headway.wire.messages import Output, StepMessage
 from headway.wire.rights import (
@@ -232,6 +236,24 @@ def test_workers_are_listed_with_the_rights_of_the_page(shared: RabbitMQ) -> Non
     ):
         heard = listen(bus, INTERVAL_S + 0.5)
     assert len(heard.workers) == 1
+
+
+def test_a_core_writes_down_who_is_there_with_the_rights_of_the_page(
+    shared: RabbitMQ, tmp_path: Path
+) -> None:
+    core_url = grant(shared, "core", of_page("core"))
+    worker_url = grant(shared, "worker-frob", of_page("worker-frob"))
+    path = tmp_path / "headway.db"
+    with closing(open_store(path)) as store, bus_of(core_url) as core, bus_of(worker_url) as worker:
+        with roster_kept(lambda: open_store(path), core, write_s=0.01):
+            said = presence(queue="worker.frob")
+            message = Message(said.encode(), names.JSON)
+            worker.publish(message, names.PRESENCE, names.EXCHANGE).wait(DEADLINE_S)
+            deadline = clocks.monotonic() + DEADLINE_S
+            while not store.workers(1):
+                assert clocks.monotonic() < deadline, "it was not written down"
+                threading.Event().wait(0.01)
+        assert [one.presence for one in store.workers(9)] == [said]
 
 
 def _fields(url: str) -> dict[str, Any]:
