@@ -123,6 +123,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages that the monitor records in one transaction", "runtime.monitor.BATCH", "messages"),
         ("and holds, before any of them is recorded: of tasks on RabbitMQ", "adapters.celery_feeds.rabbitmq.AHEAD", "messages"),
         ("of events there", "adapters.celery_feeds.rabbitmq.EVENTS_AHEAD", "messages"),
+        ("how long what has come there waits for more, to be recorded together", "adapters.celery_feeds.rabbitmq.GATHER_S", "s"),
         ("on other brokers", "adapters.celery_feeds.kombu.AHEAD", "messages"),
         ("the events that wait at RabbitMQ for a monitor that is away", "adapters.celery_feeds.system.EVENT_QUEUE_BYTES", "bytes"),
         ("what a killed monitor had in hand on Redis comes again after", "adapters.celery_feeds.kombu.IN_HAND_S", "s"),
