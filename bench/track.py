@@ -8,11 +8,12 @@
     python bench/track.py --profile          where the monitor's time goes, thread by thread
 
 The monitor is a process of its own on RabbitMQ (`headway monitor --broker`). The messages are
-Celery's own (protocol 2, as `app.amqp` makes them), wait in the platform queue before it starts,
-and are recorded when the last of them is committed. Beside it, the same rows go into the same
-table with its indexes: by one INSERT and COMMIT each, over one connection and with no broker at
-all, and all of them by one COPY. PostgreSQL forces each commit to the disk, as it comes; SQLite
-does not (`--durable process`, the monitor's default), and knows no COPY: executemany instead.
+Celery's own (protocol 2, as `app.amqp` makes them) and wait in the platform queue; the clock runs
+from when it listens to when the last of them is committed and acknowledged. Beside it, the same
+rows go into the same table with its indexes: by one INSERT and COMMIT each, over one connection and
+with no broker at all, and all of them by one COPY. PostgreSQL forces each commit to the disk, as it
+comes; SQLite does not (`--durable process`, the monitor's default), and knows no COPY: executemany
+instead. How fast one INSERT and COMMIT is depends on the disk more than on anything else.
 
 The copy: the tasks that one process can send (confirmed), and that one Celery worker (solo, no
 results) can work through, with the platform queue declared and without.
@@ -95,7 +96,7 @@ def messages(number: int) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 
 def record(url: str, db: str, number: int, batch: int) -> tuple[float, float]:
-    """Seconds, and seconds of CPU, until so many tasks are recorded and acknowledged."""
+    """Seconds, and seconds of CPU, that it follows until so many tasks are recorded."""
     from headway.adapters.celery_feeds import apps
     from headway.adapters.celery_feeds.system import System
     from headway.adapters.opening import open_tasks
@@ -112,10 +113,15 @@ def record(url: str, db: str, number: int, batch: int) -> tuple[float, float]:
                 self.stop()
             return workers
 
-    feed = apps.feed_of_broker(url, System(), clocks.now_us)
-    began, used = time.perf_counter(), time.process_time()
-    Counted(feed, lambda: open_tasks(db)).run()
-    return time.perf_counter() - began, time.process_time() - used
+        def _follow(self) -> None:
+            nonlocal took, used
+            began, at = time.perf_counter(), time.process_time()
+            super()._follow()
+            took, used = time.perf_counter() - began, time.process_time() - at
+
+    took = used = 0.0
+    Counted(apps.feed_of_broker(url, System(), clocks.now_us), lambda: open_tasks(db)).run()
+    return took, used
 
 
 def rows(number: int) -> list[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ import pytest
 from celery import Celery, group
 from celery.app.task import Context
 from celery.result import GroupResult
+from kombu.exceptions import EncodeError
 from psycopg.rows import dict_row
 
 from headway.errors import Rejected
@@ -130,6 +131,11 @@ class ResultsContract:
         with pytest.raises(ValueError, match="no such page"):
             app.AsyncResult("one").get(timeout=5)
         assert app.AsyncResult("one").traceback == "Trace…"
+
+    def test_a_result_that_json_cannot_carry_is_refused(self, app: Celery) -> None:
+        with pytest.raises(EncodeError):  # which fails the task
+            app.backend.store_result("one", object(), "SUCCESS")
+        assert app.AsyncResult("one").state == "PENDING"
 
     def test_nothing_is_stored_over_a_success(self, app: Celery, place: Place) -> None:
         app.backend.store_result("one", 3, "SUCCESS")

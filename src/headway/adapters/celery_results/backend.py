@@ -72,32 +72,18 @@ class HeadwayBackend(BaseBackend):  # type: ignore[misc]
         request: Any = None,
         **_: Any,
     ) -> None:
-        meta = self._get_result_meta(
-            result=self._encoded(result),
-            state=state,
-            traceback=traceback,
-            request=request,
-            format_date=False,
-            encode=True,
-        )
+        now = self._now()
+        children = self.current_task_children(request)
         row = {
             "status": state,
-            "result": meta["result"],
-            "date_done": _utc(meta["date_done"]),
+            "result": self._encoded(result),
+            "date_done": now if state in self.READY_STATES else None,
             "traceback": _text(traceback),
-            "children": self._encoded(meta["children"]) if meta["children"] else None,
+            "children": self._encoded(children) if children else None,
         }
         if self._extended:
-            row.update(
-                name=_text(meta.get("name")),
-                args=meta.get("args"),
-                kwargs=meta.get("kwargs"),
-                worker=_text(meta.get("worker")),
-                retries=meta.get("retries"),
-                queue=_text(meta.get("queue")),
-                stamps=self._stamps(meta),
-            )
-        self._rows.store(task_id, row, self._now())
+            row.update(self._told_of(request))
+        self._rows.store(task_id, row, now)
 
     def _get_task_meta_for(self, task_id: str) -> Any:
         row = self._rows.read(task_id)
@@ -163,6 +149,22 @@ class HeadwayBackend(BaseBackend):  # type: ignore[misc]
                 " forget() it"
             ) from error
 
+    def _told_of(self, request: Any) -> dict[str, Any]:
+        """What extended results say of the task. Celery's own way to put it together does so for
+        the others as well, which costs them a quarter of all that they take."""
+        meta = self._get_result_meta(
+            result=None, state="", traceback=None, request=request, format_date=False, encode=True
+        )
+        return {
+            "name": _text(meta.get("name")),
+            "args": meta.get("args"),
+            "kwargs": meta.get("kwargs"),
+            "worker": _text(meta.get("worker")),
+            "retries": meta.get("retries"),
+            "queue": _text(meta.get("queue")),
+            "stamps": self._stamps(meta),
+        }
+
     def _stamps(self, meta: Mapping[str, Any]) -> bytes | None:
         names = meta.get("stamped_headers")
         if not names:
@@ -184,11 +186,6 @@ def _check(app: Any, url: str, serializer: str) -> None:
             raise DefinitionError(
                 f"headway's result backend stores in Celery's own tables only: remove {setting}"
             )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Whatever the app's time zone is."""
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _text(value: Any) -> str | None:

@@ -14,10 +14,11 @@ from headway.adapters.rabbitmq.connection import flaw_of, salvaged_properties
 
 _FLAGS = Struct(">H").unpack_from
 _SIZE = Struct(">I").unpack_from
+_BYTE = Struct(">b").unpack_from
 _INT = Struct(">i").unpack_from
 _LONG = Struct(">q").unpack_from
 _MOMENT = Struct(">Q").unpack_from
-_BOOL, _INT_KIND, _LONG_KIND, _TEXT, _NOTHING, _TABLE, _LIST = b"tIlSVFA"
+_BOOL, _BYTE_KIND, _INT_KIND, _LONG_KIND, _TEXT, _NOTHING, _TABLE, _LIST = b"tbIlSVFA"
 _PROPERTIES = spec.BasicProperties
 # Those between the headers and the timestamp, in their order on the wire, and whether each is text.
 _BETWEEN = (
@@ -78,12 +79,22 @@ def _said(encoded: bytes) -> Said:
 
 
 def _table(encoded: bytes, at: int, end: int) -> dict[str, Any]:
-    table = {}
+    table: dict[str, Any] = {}
     while at < end:
         begin = at + 1
         at = begin + encoded[at]
         name = encoded[begin:at].decode()
-        table[name], at = _value(encoded, at)
+        kind = encoded[at]
+        # The kinds of which there are most, without a call for each.
+        if kind == _NOTHING:
+            table[name] = None
+            at += 1
+        elif kind == _TEXT:
+            begin = at + 5
+            at = begin + _SIZE(encoded, at + 1)[0]
+            table[name] = encoded[begin:at].decode()
+        else:
+            table[name], at = _value(encoded, at)
     if at != end:
         raise _Unusual
     return table
@@ -92,18 +103,20 @@ def _table(encoded: bytes, at: int, end: int) -> dict[str, Any]:
 def _value(encoded: bytes, at: int) -> tuple[Any, int]:
     kind = encoded[at]
     at += 1
-    if kind == _TEXT:
-        begin = at + 4
-        end = begin + _SIZE(encoded, at)[0]
-        return encoded[begin:end].decode(), end
-    if kind == _NOTHING:
-        return None, at
     if kind == _INT_KIND:
         return _INT(encoded, at)[0], at + 4
+    if kind == _BYTE_KIND:
+        return _BYTE(encoded, at)[0], at + 1
     if kind == _LONG_KIND:
         return _LONG(encoded, at)[0], at + 8
     if kind == _BOOL:
         return bool(encoded[at]), at + 1
+    if kind == _NOTHING:
+        return None, at
+    if kind == _TEXT:
+        begin = at + 4
+        end = begin + _SIZE(encoded, at)[0]
+        return encoded[begin:end].decode(), end
     if kind == _TABLE:
         end = at + 4 + _SIZE(encoded, at)[0]
         return _table(encoded, at + 4, end), end
