@@ -14,7 +14,7 @@ from celery import Celery, chord
 from celery.backends.base import BackendStoreError
 
 from cadasta.workertoolbox.conf import Config
-from headway.adapters.celery_results import backend as module
+from headway.adapters.celery_results.rows import TRIES
 from headway.errors import Refused, Unavailable
 from tests.services.celery_brokers import celery_worker
 from tests.services.postgres import Postgres
@@ -161,7 +161,7 @@ def test_who_gives_up_is_told_why_and_what_to_do(postgres: Postgres) -> None:
     cause = raised.value.__cause__
     assert isinstance(cause, Unavailable)
     assert "does not answer" in str(cause)
-    assert app.backend.max_retries < module.TRIES
+    assert app.backend.max_retries < TRIES
 
 
 def test_a_role_without_rights_is_told_of_the_owners_script(postgres: Postgres) -> None:

@@ -137,7 +137,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("the largest stored result that is read", "tracking.results.RESULT_BYTES", "bytes"),
         ("how long a store that is away is tried once the monitor is told to stop", "runtime.monitor.LEAVE_S", "s"),
         ("and after which it leaves, whatever does not answer", "runtime.monitor.EXIT_S", "s"),
-        ("how often our result backend tries again to store or read a result, unless `result_backend_max_retries` says otherwise: with Celery's waits about a minute", "adapters.celery_results.backend.TRIES", "times"),
+        ("how often our result backend tries again to store or read a result, unless `result_backend_max_retries` says otherwise: with Celery's waits about a minute", "adapters.celery_results.rows.TRIES", "times"),
         ("connections that it keeps while nobody uses them, in each process", "adapters.celery_results.rows.KEPT", "connections"),
     ),
     "Conform": (

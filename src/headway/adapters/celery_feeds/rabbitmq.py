@@ -68,7 +68,9 @@ class RabbitFeed:
         with self._changed:
             self._wait_for(line, 1, wait_s)
             if line.heard:
-                self._wait_for(line, most, GATHER_S)
+                # Of events no more than these come before some of them are settled.
+                enough = min(most, EVENTS_AHEAD) if self._system.with_events else most
+                self._wait_for(line, enough, GATHER_S)
             self._woken = False
             if line.error:
                 raise line.error

@@ -13,12 +13,11 @@ from celery.backends.base import BaseBackend
 from celery.result import result_from_tuple
 from celery.utils.time import maybe_timedelta
 
-from headway.adapters.celery_results.rows import ResultRows
+from headway.adapters.celery_results.rows import TRIES, ResultRows
 from headway.adapters.opening import database_opener
 from headway.errors import DefinitionError, HeadwayError, Rejected, Unavailable
 from headway.ports.store import storable
 
-TRIES = 20  # of a change while the database is away: with Celery's waits about a minute
 _SCHEMES = ("postgresql://", "postgres://", "sqlite:///")
 _FORMS = "headway+postgresql://user@host/database or headway+sqlite:///path"
 # Settings of Celery's own database backend that would have other rows written, or elsewhere.

@@ -14,6 +14,7 @@ from headway.errors import HeadwayError, Refused
 
 Found = TypeVar("Found")
 
+TRIES = 20  # of a change while the database is away: with Celery's waits about a minute
 KEPT = 10  # connections that nobody uses just now, in each process
 _SCRIPT = (
     "Let its owner run the script that `python -m headway.toolbox.result_tables` names:"
