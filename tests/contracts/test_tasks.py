@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # As Celery 5.7 makes it.
 TABLE = """
 CREATE TABLE IF NOT EXISTS celery_taskmeta (
-    id INTEGER NOT NULL PRIMARY KEY, task_id VARCHAR(155) UNIQUE, status VARCHAR(50),
+    id INTEGER NOT NULL PRIMARY KEY {numbered}, task_id VARCHAR(155) UNIQUE, status VARCHAR(50),
     result {bytes}, date_done {moment}, traceback TEXT
 )
 """
@@ -88,7 +88,9 @@ class TestSqlite(TasksContract):
         self, tmp_path: Path, open_another: Callable[[], Tasks]
     ) -> Iterator[StoreResult]:
         with closing(sqlite3.connect(tmp_path / "headway.db")) as connection:
-            connection.execute(TABLE.format(bytes="BLOB", moment="DATETIME"))
+            connection.execute(
+                TABLE.format(bytes="BLOB", moment="DATETIME", numbered="AUTOINCREMENT")
+            )
 
             def store(
                 id: str,
@@ -116,7 +118,7 @@ class TestPostgres(TasksContract):
         self, postgres: "Postgres", open_another: Callable[[], Tasks]
     ) -> Iterator[StoreResult]:
         with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute(TABLE.format(bytes="BYTEA", moment="TIMESTAMP"))
+            connection.execute(TABLE.format(bytes="BYTEA", moment="TIMESTAMP", numbered=""))
 
             def store(
                 id: str,
@@ -142,7 +144,7 @@ def test_a_result_kept_as_text_is_read_like_one_kept_as_bytes(tmp_path: Path) ->
         closing(open_tasks(tmp_path / "headway.db")) as tasks,
         closing(sqlite3.connect(tmp_path / "headway.db")) as connection,
     ):
-        connection.execute(TABLE.format(bytes="TEXT", moment="DATETIME"))
+        connection.execute(TABLE.format(bytes="TEXT", moment="DATETIME", numbered=""))
         connection.execute(ROW.format("'t1', 'SUCCESS', '[\"ä\"]', NULL, NULL"))
         connection.commit()
         assert tasks.task("t1").result == ("SUCCESS", None, '["ä"]', "json", None)
@@ -150,7 +152,7 @@ def test_a_result_kept_as_text_is_read_like_one_kept_as_bytes(tmp_path: Path) ->
 
 def test_a_file_in_which_celery_was_first_becomes_a_store(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "headway.db")) as connection:
-        connection.execute(TABLE.format(bytes="BLOB", moment="DATETIME"))
+        connection.execute(TABLE.format(bytes="BLOB", moment="DATETIME", numbered="AUTOINCREMENT"))
         connection.execute(ROW.format("'t1', 'SUCCESS', x'31', NULL, NULL"))
         connection.commit()
     with closing(open_tasks(tmp_path / "headway.db")) as tasks:

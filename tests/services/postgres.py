@@ -72,8 +72,10 @@ class PostgresServer:
     that it accepts connections, or that it has ended.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, **settings: str) -> None:
+        """``settings``: in place of those that tests have."""
         self._binaries = binaries
+        self._settings = {**SETTINGS, **settings}
         self._account = server_account()
         # Root's own temporary directory may be closed to the account; /tmp never is.
         parent = "/tmp" if self._account else None
@@ -122,7 +124,7 @@ class PostgresServer:
         """Starts the server and returns when it accepts connections."""
         command = [str(self._binaries / "postgres"), "-D", str(self._data)]
         command += ["-k", str(self._directory)]
-        for name, value in SETTINGS.items():
+        for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         process = self._popen(command)
         self._process = process

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.services
 
 ROLE = "export worker"  # quoted wherever it stands
 TABLES = ("celery_taskmeta", "celery_tasksetmeta")
+BACKENDS = pytest.mark.parametrize("kind", ["db", "headway"])
 
 
 def script() -> Path:
@@ -65,11 +66,11 @@ def settings_of(url: str, role: str) -> dict[str, Any]:
     }
 
 
-def app_of(url: str, role: str = ROLE, **settings: Any) -> Celery:
+def app_of(url: str, role: str = ROLE, kind: str = "db", **settings: Any) -> Celery:
     app = Celery("worker", set_as_current=False)
-    app.config_from_object(
-        Config(["export"], broker_url="memory://", **settings_of(url, role), **settings)
-    )
+    config = Config(["export"], broker_url="memory://", **settings_of(url, role), **settings)
+    app.config_from_object(config)
+    app.conf.result_backend = app.conf.result_backend.replace("db", kind, 1)
     return app
 
 
@@ -89,23 +90,31 @@ def shape(owner: psycopg.Connection) -> list[Any]:
     return [*columns, *indexes, *sequences]
 
 
-def test_the_tables_are_those_that_celery_makes(
+def test_the_tables_are_those_that_celery_makes_and_so_are_our_backends(
     postgres: Postgres, owner: psycopg.Connection
 ) -> None:
     run_script(postgres.url)
-    ours = shape(owner)
+    scripts = shape(owner)
+    drop_tables(owner)
+    app_of(postgres.url, "headway").backend.ResultSession().close()
+    assert scripts == shape(owner)
+    drop_tables(owner)
+    app_of(postgres.url, "headway", kind="headway").backend.store_result("one", 1, "SUCCESS")
+    assert scripts == shape(owner)
+
+
+def drop_tables(owner: psycopg.Connection) -> None:
     for table in TABLES:
         owner.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
     owner.execute("DROP SEQUENCE task_id_sequence, taskset_id_sequence")
-    app_of(postgres.url, "headway").backend.ResultSession().close()
-    assert ours == shape(owner)
 
 
-def test_celery_stores_and_reads_results_under_the_role(
-    postgres: Postgres, owner: psycopg.Connection, caplog: pytest.LogCaptureFixture
+@BACKENDS
+def test_results_are_stored_and_read_under_the_role(
+    kind: str, postgres: Postgres, owner: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_script(postgres.url)
-    app = app_of(postgres.url)
+    app = app_of(postgres.url, kind=kind)
     with caplog.at_level(logging.WARNING):
         app.backend.store_result("one", None, "STARTED")
         app.backend.store_result("one", {"rows": 3}, "SUCCESS")
@@ -117,9 +126,12 @@ def test_celery_stores_and_reads_results_under_the_role(
     assert found == [("one", "SUCCESS"), ("two", "FAILURE")]
 
 
-def test_extended_results_are_stored_too(postgres: Postgres, owner: psycopg.Connection) -> None:
+@BACKENDS
+def test_extended_results_are_stored_too(
+    kind: str, postgres: Postgres, owner: psycopg.Connection
+) -> None:
     run_script(postgres.url)
-    app = app_of(postgres.url, result_extended=True)
+    app = app_of(postgres.url, kind=kind, result_extended=True)
     app.backend.store_result("one", 1, "SUCCESS")
     assert app.AsyncResult("one").get(timeout=5) == 1
 
@@ -163,12 +175,13 @@ def test_the_script_can_be_run_again_and_brings_an_older_table_up_to_date(
     assert owner.execute("SELECT task_id FROM celery_taskmeta").fetchall() == [("kept",)]
 
 
+@BACKENDS
 def test_the_functional_tests_store_nothing_and_pass_under_the_role(
-    postgres: Postgres, owner: psycopg.Connection
+    kind: str, postgres: Postgres, owner: psycopg.Connection
 ) -> None:
     run_script(postgres.url)
     # The default of the setting has the user and the database of the environment's.
-    app = an_app(result_backend=app_of(postgres.url).conf.result_backend)
+    app = an_app(result_backend=app_of(postgres.url, kind=kind).conf.result_backend)
     assert complaints(app) == {}
     assert owner.execute("SELECT * FROM celery_taskmeta").fetchall() == []
 

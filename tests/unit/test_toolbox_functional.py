@@ -34,8 +34,10 @@ def results(tmp_path: Path) -> str:
     return f"db+sqlite:///{tmp_path / 'results.db'}"
 
 
-def test_an_app_that_Config_configures_keeps_every_rule(results: str) -> None:
-    assert complaints(an_app(result_backend=results)) == {}
+@pytest.mark.parametrize("kind", ["db", "headway"])
+def test_an_app_that_Config_configures_keeps_every_rule(results: str, kind: str) -> None:
+    backend = results.replace("db", kind, 1)
+    assert complaints(an_app(result_backend=backend)) == {}
 
 
 # What breaks it, which tests fail, and what one of them says.

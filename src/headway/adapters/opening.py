@@ -1,6 +1,8 @@
 """From what a user names to a store."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,15 +50,24 @@ def open_tasks(url_or_path: str | Path, *, durable: str = "process") -> SqlTasks
 
 
 def _open_database(url_or_path: str | Path, durable: str) -> Database:
+    return database_opener(url_or_path, durable)()
+
+
+def database_opener(url_or_path: str | Path, durable: str = "process") -> Callable[[], Database]:
+    """What opens the database of that name, each time anew.
+
+    Raises, before anything is opened: Rejected for a path that is none, Unavailable without the
+    driver.
+    """
     url = str(url_or_path) if isinstance(url_or_path, str) else ""
     if url.startswith(("postgresql://", "postgres://")):
         from headway.adapters.postgres import PostgresDatabase
 
-        return PostgresDatabase(url)
+        return partial(PostgresDatabase, url)
     from headway.adapters.sqlite import SqliteDatabase
 
     path = path_of(url) if isinstance(url_or_path, str) else url_or_path
-    return SqliteDatabase(path, durable=durable)
+    return partial(SqliteDatabase, path, durable=durable)
 
 
 def path_of(url: str) -> Path:

@@ -194,7 +194,9 @@ def _kept_letter(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _row(task: Task) -> tuple[Any, ...]:
-    return (*task, str(task.state), task.progress[0], task.at_us)
+    progress_us, progress = task.progress
+    state = task.state if task.finality else progress
+    return (*task, str(state), progress_us, task.at_us)
 
 
 def _conditions(sought: Sought, state: str) -> tuple[list[str], Mapping[str, Any]]:

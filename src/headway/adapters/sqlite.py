@@ -114,7 +114,9 @@ class SqliteDatabase:
         """Every transaction is: it begins with the only lock there is."""
 
     def version(self) -> tuple[int, int]:
-        tables = {name for (name, of) in self._tables() if not of.startswith("celery_")}
+        tables = {
+            name for (name, of) in self._tables() if not of.startswith(("celery_", "sqlite_"))
+        }
         if not tables:
             return 0, 0
         if not tables >= {"meta", "runs"}:

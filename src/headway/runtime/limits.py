@@ -128,6 +128,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("messages that the monitor records in one transaction", "runtime.monitor.BATCH", "messages"),
         ("and holds, before any of them is recorded: of tasks on RabbitMQ", "adapters.celery_feeds.rabbitmq.AHEAD", "messages"),
         ("of events there", "adapters.celery_feeds.rabbitmq.EVENTS_AHEAD", "messages"),
+        ("how long what has come there waits for more, to be recorded together", "adapters.celery_feeds.rabbitmq.GATHER_S", "s"),
         ("on other brokers", "adapters.celery_feeds.kombu.AHEAD", "messages"),
         ("the events that wait at RabbitMQ for a monitor that is away", "adapters.celery_feeds.system.EVENT_QUEUE_BYTES", "bytes"),
         ("what a killed monitor had in hand on Redis comes again after", "adapters.celery_feeds.kombu.IN_HAND_S", "s"),
@@ -141,6 +142,8 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("the largest stored result that is read", "tracking.results.RESULT_BYTES", "bytes"),
         ("how long a store that is away is tried once the monitor is told to stop", "runtime.monitor.LEAVE_S", "s"),
         ("and after which it leaves, whatever does not answer", "runtime.monitor.EXIT_S", "s"),
+        ("how often our result backend tries again to store or read a result, unless `result_backend_max_retries` says otherwise: with Celery's waits about a minute", "adapters.celery_results.rows.TRIES", "times"),
+        ("connections that it keeps while nobody uses them, in each process", "adapters.celery_results.rows.KEPT", "connections"),
     ),
     "Conform": (
         ("the heartbeat that `headway conform` proposes to a worker", "conformance.visit.HEARTBEAT_S", "s"),

@@ -103,15 +103,21 @@ def _salvaged(buffer: bytes, error: Exception) -> tuple[int, frame.Header]:
     end = spec.FRAME_HEADER_SIZE + size
     encoded = buffer[spec.FRAME_HEADER_SIZE : end]
     body_size = struct.unpack_from(">HHQ", encoded)[2]
+    properties = salvaged_properties(encoded[12:], error)
+    return end + spec.FRAME_END_SIZE, frame.Header(channel, body_size, properties)
+
+
+def salvaged_properties(encoded: bytes, error: Exception) -> spec.BasicProperties:
+    """Of a message whose properties could not be read: all but the table of headers."""
     properties = spec.BasicProperties()
     flaw = f"its headers cannot be read ({type(error).__name__}: {error})"
     try:
-        properties.decode(_without_table(encoded[12:]))
+        properties.decode(_without_table(encoded))
     except Exception as second:
         properties = spec.BasicProperties()
         flaw = f"its properties cannot be read ({type(second).__name__}: {second})"
     _mark(properties, flaw)
-    return end + spec.FRAME_END_SIZE, frame.Header(channel, body_size, properties)
+    return properties
 
 
 def _without_table(encoded: bytes) -> bytes:
@@ -144,16 +150,17 @@ class _Assembler(ContentFrameAssembler):
         header = self._header_frame
         assert header is not None
         if header.body_size > self._most_bytes:
-            _mark(
-                header.properties,
-                f"it has {header.body_size} bytes, more than the limit of {self._most_bytes}",
-            )
+            _mark(header.properties, too_large(header.body_size, self._most_bytes))
             vars(header.properties)["size"] = header.body_size
             self._seen_so_far += len(body_frame.fragment)
             if self._seen_so_far < header.body_size:
                 return None
             return self._finish()  # type: ignore[attr-defined]
         return super()._handle_body_frame(body_frame)  # type: ignore[misc]
+
+
+def too_large(size: int, most_bytes: int) -> str:
+    return f"it has {size} bytes, more than the limit of {most_bytes}"
 
 
 def limit_messages(channel: Channel, most_bytes: int) -> None:
