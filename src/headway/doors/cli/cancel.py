@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
-from headway.doors.cli.carrying import Show, carried_out, showing
-from headway.doors.cli.hands import ready_for
-from headway.doors.cli.resume import one_at_a_time
+from headway.doors.cli.carrying import showing
+from headway.doors.cli.resume import one_at_a_time, taken_up
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import as_json, printable
 from headway.errors import DefinitionError, Rejected
@@ -75,7 +74,7 @@ def _is_asked_for(
 def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[str, Any]) -> int:
     """Take a run without an owner up only to end it: Cleanups, then cancelled."""
     from headway.runtime import clocks
-    from headway.runtime.launching import reload, take_up, who
+    from headway.runtime.launching import reload, who
 
     short = short_id(record.id)
     try:
@@ -87,19 +86,4 @@ def _ended_here(store: "Store", record: "RunRecord", why: str, arguments: dict[s
         ) from error
     chosen = one_at_a_time(record, arguments)
     store.ask(record.id, "cancel", {"why": why}, who(), clocks.now_us())
-    with ready_for(target, chosen, arguments) as ready:
-        return carried_out(
-            store,
-            target.plan,
-            Show.chosen(arguments),
-            lambda watching, watch: take_up(
-                store,
-                record,
-                target,
-                ready.executor,
-                chosen,
-                [watching.heard],
-                watch,
-                announce=ready.announce,
-            ),
-        )
+    return taken_up(store, record, target, chosen, arguments)

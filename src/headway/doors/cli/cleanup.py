@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import options
-from headway.doors.cli.carrying import Report, Show, carried_out, showing
-from headway.doors.cli.hands import ready_for
-from headway.doors.cli.resume import one_at_a_time
+from headway.doors.cli.carrying import Report, showing
+from headway.doors.cli.resume import one_at_a_time, taken_up
 from headway.doors.cli.stores import found_run, opened
 from headway.doors.cli.words import listed, number
 from headway.errors import Rejected
@@ -30,7 +29,7 @@ def command(run: str | None, **arguments: Any) -> int:
     So after headway run --no-cleanup, or for a run that was cut off and is not to go on.
     """
     from headway.runtime import ownership
-    from headway.runtime.launching import reload, require_unowned, take_up, unwind
+    from headway.runtime.launching import reload, require_unowned, unwind
 
     with opened(arguments) as store:
         record = found_run(store, run)
@@ -47,24 +46,7 @@ def command(run: str | None, **arguments: Any) -> int:
         def carry_out(runner: "Runner") -> "RunState":
             return unwind(runner, state)
 
-        with ready_for(target, chosen, arguments) as ready:
-            return carried_out(
-                store,
-                target.plan,
-                Show.chosen(arguments),
-                lambda watching, watch: take_up(
-                    store,
-                    record,
-                    target,
-                    ready.executor,
-                    chosen,
-                    [watching.heard],
-                    watch,
-                    announce=ready.announce,
-                ),
-                carry_out=carry_out,
-                told=_told,
-            )
+        return taken_up(store, record, target, chosen, arguments, carry_out=carry_out, told=_told)
 
 
 def _told(report: Report) -> list[str]:

@@ -16,6 +16,7 @@ from headway.ports.store import short_id
 if TYPE_CHECKING:
     from headway.ports.store import RunRecord, Store
     from headway.runtime.launching import Options
+    from headway.runtime.loading import Loaded
 
 changing = options.together(
     click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many jobs at once."),  # noqa: E501
@@ -40,7 +41,7 @@ def command(run: str | None, **arguments: Any) -> int:
     options given here take the place of the ones given then.
     """
     from headway.runtime import asking, clocks, ownership
-    from headway.runtime.launching import reload, require_unowned, require_whole, take_up, who
+    from headway.runtime.launching import reload, require_unowned, require_whole, who
 
     with opened(arguments) as store:
         record = found_run(store, run)
@@ -59,22 +60,40 @@ def command(run: str | None, **arguments: Any) -> int:
         chosen = chosen_options(record, arguments)
         if paused:
             store.ask(record.id, "resume", {}, who(), clocks.now_us())
-        with ready_for(target, chosen, arguments) as ready:
-            return carried_out(
+        return taken_up(store, record, target, chosen, arguments)
+
+
+def taken_up(
+    store: "Store",
+    record: "RunRecord",
+    target: "Loaded",
+    chosen: "Options",
+    arguments: dict[str, Any],
+    *,
+    retry: list[int] | None = None,
+    **more: Any,
+) -> int:
+    """Take a run up and carry it out; the exit code. ``more``: as ``carried_out`` takes it."""
+    from headway.runtime.launching import take_up
+
+    with ready_for(target, chosen, arguments) as ready:
+        return carried_out(
+            store,
+            target.plan,
+            Show.chosen(arguments),
+            lambda watching, watch: take_up(
                 store,
-                target.plan,
-                Show.chosen(arguments),
-                lambda watching, watch: take_up(
-                    store,
-                    record,
-                    target,
-                    ready.executor,
-                    chosen,
-                    [watching.heard],
-                    watch,
-                    announce=ready.announce,
-                ),
-            )
+                record,
+                target,
+                ready.executor,
+                chosen,
+                [watching.heard],
+                watch,
+                retry=retry,
+                announce=ready.announce,
+            ),
+            **more,
+        )
 
 
 def asked_of_core(

@@ -5,10 +5,15 @@ from typing import Any
 import click
 
 from headway.doors.cli import options
-from headway.doors.cli.carrying import Show, carried_out, showing
-from headway.doors.cli.hands import ready_for
+from headway.doors.cli.carrying import showing
 from headway.doors.cli.listing import Seen, looked_at
-from headway.doors.cli.resume import asked_of_core, changing, chosen_options, tell_taken_up
+from headway.doors.cli.resume import (
+    asked_of_core,
+    changing,
+    chosen_options,
+    taken_up,
+    tell_taken_up,
+)
 from headway.doors.cli.stores import found_run, opened
 from headway.errors import Rejected
 from headway.jobs.standing import SUCCEEDED
@@ -33,7 +38,6 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
         require_over,
         require_unowned,
         retry_keys,
-        take_up,
     )
 
     with opened(arguments) as store:
@@ -50,23 +54,7 @@ def command(run: str | None, from_job: str | None, **arguments: Any) -> int:
         target, changed = reload(store, record, options.read_again(arguments))
         tell_taken_up(record, changed, arguments)
         chosen = chosen_options(record, arguments)
-        with ready_for(target, chosen, arguments) as ready:
-            return carried_out(
-                store,
-                target.plan,
-                Show.chosen(arguments),
-                lambda watching, watch: take_up(
-                    store,
-                    record,
-                    target,
-                    ready.executor,
-                    chosen,
-                    [watching.heard],
-                    watch,
-                    retry=keys,
-                    announce=ready.announce,
-                ),
-            )
+        return taken_up(store, record, target, chosen, arguments, retry=keys)
 
 
 def _require_worthwhile(found: Seen, keys: list[int], from_job: str | None) -> None:
