@@ -33,7 +33,8 @@ def test_the_name_and_the_number_of_slots_choose_the_executor(
     ("on", "slots", "remedy"),
     [
         ("inline", 2, "--on threads or --on processes"),
-        ("thread", 1, "inline, threads or processes"),
+        ("thread", 1, "inline, threads, processes or celery"),
+        ("celery", 1, "-A proj.celery:app"),
         ("", 0, "a whole number of 1 or more"),
         ("threads", -1, "a whole number of 1 or more"),
         ("threads", True, "a whole number of 1 or more"),

@@ -59,11 +59,20 @@ class Processes:
 
     def start(self, key: int, number: int) -> None:
         phase = Phase.CHECK if self._work.rules[key].has_check else Phase.RUN
-        body = in_child.whole_try(self._work, key, number, self._directory)
-        try:
-            self._fork(self._open(), body, key, number, phase)
-        except OSError as error:
-            self._ended.append(Ended(key, number, _not_started(error, phase)))
+        self._begin(
+            in_child.whole_try(self._work, key, number, self._directory), key, number, phase
+        )
+
+    def start_check(self, key: int, number: int) -> None:
+        """Begin to ask one Check, and nothing else; ``wait`` tells its end."""
+        self._begin(
+            in_child.asked_check(self._work, key, self._directory), key, number, Phase.CHECK
+        )
+
+    def start_cleanup(self, key: int, number: int, storage: Changes | None) -> None:
+        """Begin a Cleanup; ``wait`` tells its end."""
+        body = in_child.cleanup(self._work, key, number, storage, self._directory)
+        self._begin(body, key, number, Phase.CLEANUP)
 
     def wait(self, timeout_s: float | None) -> Iterable[Ended | Late]:
         children = self._open()
@@ -121,6 +130,12 @@ class Processes:
         elif not child.given_up:
             assert child.outcome is not None
             self._ended.append(Ended(child.key, child.number, child.outcome))
+
+    def _begin(self, body: Body, key: int, number: int, phase: Phase) -> None:
+        try:
+            self._fork(self._open(), body, key, number, phase)
+        except OSError as error:
+            self._ended.append(Ended(key, number, _not_started(error, phase)))
 
     def _at_once(self, body: Body, key: int, number: int, phase: Phase) -> Outcome:
         """Carry out one phase and wait for its end; nothing else is served meanwhile."""

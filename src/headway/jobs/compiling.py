@@ -11,7 +11,7 @@ BACKOFFS = ("fixed", "exponential")
 ON_FAILURE = ("go on", "stop")
 ON_LOST = ("ask", "rerun", "fail")
 _POLICY_NAMES = frozenset(
-    "TRIES RETRY_DELAY TIMEOUT BACKOFF RETRY_ON ON_LOST TAGS Check Run Cleanup".split()
+    "TRIES RETRY_DELAY TIMEOUT BACKOFF RETRY_ON ON_LOST TAGS QUEUE Check Run Cleanup".split()
 )
 
 
@@ -141,6 +141,7 @@ class _RulesOf:
         _require_one_of(f"{name}.BACKOFF", cls.BACKOFF, BACKOFFS)
         _require_one_of(f"{name}.ON_LOST", cls.ON_LOST, ON_LOST)
         _require_exceptions(name, cls.RETRY_ON)
+        _require_queue(name, cls.QUEUE)
         has_check = kind != "runonly"
         has_run = kind != "dummy" and hasattr(cls, "Run")
         if has_check and not hasattr(cls, "Check"):
@@ -254,6 +255,11 @@ def _require_exceptions(name: str, value: Any) -> None:
         raise DefinitionError(
             f"{name}.RETRY_ON is {value!r}: it must be an exception class or a tuple of them"
         )
+
+
+def _require_queue(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise DefinitionError(f"{name}.QUEUE is {value!r}: it must be the name of a Celery queue")
 
 
 def _tags(name: str, value: Any) -> tuple[str, ...]:

@@ -118,6 +118,7 @@ class Job:
     RETRY_ON: ClassVar[type[BaseException] | tuple[type[BaseException], ...] | None] = None
     ON_LOST: ClassVar[str] = "ask"
     TAGS: ClassVar[Iterable[str]] = ()
+    QUEUE: ClassVar[str | None] = None  # of Celery, where tries go there; None: the app's default
 
     Check: Callable[..., Any]
     Run: Callable[..., Any]

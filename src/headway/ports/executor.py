@@ -1,6 +1,6 @@
 """What carries tries out: in this thread, in others, in child processes."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -52,6 +52,8 @@ class Work:
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
     is_written: bool = False  # whether all that was told of the run is; said in the end
+    # Attempts that somebody had been given when the run was cut off, and may be at yet.
+    abandoned: Collection[str] = ()
     run: str = ""  # the run's id, which its commands carry in their environment; "" if not recorded
     # Run is about to start. Returns once that is committed; a step's, once that is written down.
     intends: Intends = lambda key, number, outcome, attempt="", replies="": None

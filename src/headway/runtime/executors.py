@@ -3,15 +3,20 @@
 from headway.errors import DefinitionError
 from headway.ports.executor import Executor
 
-NAMES = ("inline", "threads", "processes")
+NAMES = ("inline", "threads", "processes", "celery")
+CELERY_SLOTS = 100  # jobs at once, where nobody says: its workers take no more than they can
 
 
-def make(on: str, slots: int) -> Executor:
+def make(on: str, slots: int | None, app: str = "") -> Executor:
     """The executor called ``on``, for so many jobs at once.
 
-    ``on``: "inline", "threads" or "processes"; "" for inline with one slot, threads with more.
-    Raises: DefinitionError.
+    ``on``: one of NAMES; "" for inline with one slot, threads with more. ``slots``: None for one,
+    or what Celery's workers can take. ``app``: of Celery, as for celery -A.
+    Raises: DefinitionError, Unavailable.
     """
+    if on == "celery" and slots is None:
+        slots = CELERY_SLOTS
+    slots = 1 if slots is None else slots
     if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
         raise DefinitionError(f"-j is {slots!r}: it must be a whole number of 1 or more")
     if on == "inline" and slots > 1:
@@ -31,4 +36,17 @@ def make(on: str, slots: int) -> Executor:
         from headway.adapters.processes import Processes
 
         return Processes(slots)
+    if on == "celery":
+        return _on_celery(slots, app)
     raise DefinitionError(f"--on is {on!r}: it must be {', '.join(NAMES[:-1])} or {NAMES[-1]}")
+
+
+def _on_celery(slots: int, app: str) -> Executor:
+    if not app:
+        raise DefinitionError("--on celery needs the Celery app: -A proj.celery:app")
+    from headway.adapters.celery_feeds.apps import load_app
+
+    loaded = load_app(app)
+    from headway.adapters.celery_tries.executor import OnCelery
+
+    return OnCelery(loaded, slots, name=app)

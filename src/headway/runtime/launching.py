@@ -52,6 +52,7 @@ class Options:
     strict: bool = False
     slots: int | None = None  # None: one for jobs alone, else as many as may start
     on: str = ""  # "" for inline with one slot, threads with more
+    app: str = ""  # of Celery, if they run there: as for celery -A
     limits: Mapping[str, int] = field(default_factory=dict)
     workers: Sequence[str] = ()  # of its steps, served by whoever works on the run
     bus: str = ""  # where its steps' workers are, without password; "": in its own process

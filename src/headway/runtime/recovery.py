@@ -186,7 +186,16 @@ class Stood:
             told=self._told,
             gates=Gates(self._events),
             going=going,
+            abandoned=self._abandoned(),
         )
+
+    def _abandoned(self) -> list[str]:
+        """Attempts whose Run began and whose end nobody saw, that nobody goes on with."""
+        return [
+            intended.attempt
+            for place, intended in self._intended.items()
+            if intended.attempt and not intended.replies and place not in self._ended
+        ]
 
     def _storage(self, key: int, number: int) -> Changes | None:
         """The job's own storage as its try left it, or as it was when Run began."""

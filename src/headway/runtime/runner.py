@@ -91,6 +91,7 @@ class Start:
     gates: Gates = field(default_factory=Gates)
     # Tries that the executor goes on with, by key: the number, and when it began.
     going: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    abandoned: Sequence[str] = ()  # attempts that somebody may be at yet
 
 
 class Runner:
@@ -172,6 +173,7 @@ class Runner:
             act=act,
             trace=trace,
             watches_phases=watches_phases,
+            abandoned=start.abandoned,
             run=journal.run if journal is not None else "",
             intends=self._intends,
             claimed=self._claimed,

@@ -29,6 +29,7 @@ class Hands(NamedTuple):
     bus: str = ""  # of the workers; "": one in this process
     workers: Sequence[str] = ()  # served in this process: TARGET, or TARGET=CONFIG.json
     stock: StockWorker = lambda command: None  # served here where nobody else is named
+    app: str = ""  # of Celery, where jobs run there
 
 
 class Ready(NamedTuple):
@@ -68,16 +69,16 @@ def made_ready(
     """The same, and what goes with it. ``announces``: people may be told of the whole run."""
     steps = [one for one in definitions if isinstance(one, StepNode)]
     if not steps and not (announces and hands.bus):
-        yield Ready(make(hands.on, hands.slots or 1))
+        yield Ready(make(hands.on, hands.slots, hands.app))
         return
     from headway.adapters.dispatching import Dispatcher
     from headway.adapters.steps import MOST_STEPS, Steps
 
     inner = None
     if not steps:
-        inner = make(hands.on, hands.slots or 1)
+        inner = make(hands.on, hands.slots, hands.app)
     elif len(steps) < len(definitions):
-        inner = make(hands.on or "threads", hands.slots or width)
+        inner = make(hands.on or "threads", hands.slots or width, hands.app)
     needed = _needed(steps, asks_only=asks_only)
     own = not hands.bus
     make_one = _own_buses() if own else _buses_at(hands.bus)

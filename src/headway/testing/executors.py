@@ -25,7 +25,15 @@ import pytest
 from headway.adapters.inline import Inline
 from headway.adapters.lines import CUT, LONGEST_LINE
 from headway.jobs.compiling import compile_jobs
-from headway.jobs.events import Event, JobStood, Live, OutputWritten, PhaseEnded, RunEnded
+from headway.jobs.events import (
+    Event,
+    JobStood,
+    Live,
+    OutputWritten,
+    PhaseEnded,
+    RunEnded,
+    RunIntended,
+)
 from headway.jobs.job import DummyJob, Job
 from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
 from headway.jobs.shared import SharedStorage
@@ -77,7 +85,9 @@ class Stage:
             )
         )
 
-    def _intends(self, key: int, number: int, outcome: Outcome) -> None:
+    def _intends(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+    ) -> None:
         self.intended.append((self.plan.names[key], outcome))
         (self.place / "intended").touch()
 
@@ -357,7 +367,7 @@ class ExecutorContract:
         assert intended.storage.set == {"checks": 1}
 
     def test_run_does_not_start_when_its_intent_cannot_be_written(self, stage: OpenStage) -> None:
-        def refuse(key: int, number: int, outcome: Outcome) -> None:
+        def refuse(key: int, number: int, outcome: Outcome, *attempt: str) -> None:
             raise OSError("no space left")
 
         on = stage(jobs.Repairs, work={"intends": refuse})
@@ -605,6 +615,8 @@ def whole_run(
         event = event._replace(at_us=0)
         if isinstance(event, JobStood):
             event = event._replace(again_in_s=0.0)
+        if isinstance(event, RunIntended):
+            event = event._replace(attempt="")  # as what it went out, where it did
         if isinstance(event, PhaseEnded) and event.failure is not None:
             event = event._replace(failure=event.failure._replace(exception=None))
         key = -1 if isinstance(event, RunEnded) else getattr(event, "key", -1)
@@ -763,7 +775,7 @@ class ProcessContract:
         work = {
             "watches_phases": True,
             "wrote": lambda key, number, stream, text: told.append(text),
-            "intends": lambda key, number, outcome: told.append("intended"),
+            "intends": lambda key, number, outcome, *attempt: told.append("intended"),
             "phase_ended": lambda key, number, phase, failure: told.append(f"{phase} ended"),
         }
         stage(jobs.PrintsInTurn, work=work).carry_out(jobs.PrintsInTurn)

@@ -27,7 +27,9 @@ def ready_for(
     bus = url_of(arguments)
     if options.bus and not bus:
         raise Mistyped(f"this run's workers are on {options.bus}: name it again with --bus URL")
-    hands = step_workers.Hands(options.on, options.slots, bus, tuple(options.workers), stock_worker)
+    hands = step_workers.Hands(
+        options.on, options.slots, bus, tuple(options.workers), stock_worker, options.app
+    )
     return step_workers.made_ready(
         target.definitions,
         hands,

@@ -100,6 +100,15 @@ workers: Decorator = together(
         help="Serve steps here: FILE.py:Class or a stock worker, and its configuration.",
     ),
 )  # fmt: skip
+on: Decorator = together(
+    click.option(
+        "--on", type=click.Choice(["inline", "threads", "processes", "celery"]),
+        help="Where jobs run; default: inline for -j 1, threads for more.",
+    ),
+    click.option(
+        "-A", "--app", metavar="APP", help="The Celery app, for --on celery: as for celery -A.",
+    ),
+)  # fmt: skip
 surroundings: Decorator = together(
     click.option(
         "--surroundings", metavar="FILE",
@@ -116,6 +125,14 @@ secrets: Decorator = click.option(
 )  # fmt: skip
 reading: Decorator = together(db, debug)
 reading_json: Decorator = together(as_json, db, debug)
+
+
+def require_app(on: str | None, app: str | None) -> None:
+    """What runs on Celery needs its app, and nothing else does. Raises: Mistyped."""
+    if on == "celery" and not app:
+        raise Mistyped("--on celery needs the Celery app: -A proj.celery:app")
+    if app and on != "celery":
+        raise Mistyped(f"-A {app} is for --on celery: give both, or neither")
 
 
 def read_inputs(texts: tuple[str, ...], values: tuple[str, ...]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ changing = options.together(
     click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many jobs at once."),  # noqa: E501
     options.workers,
     options.secrets,
-    click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run."),  # noqa: E501
+    options.on,
     click.option("--cleanup/--no-cleanup", default=None, help="Whether Cleanups run at the end."),
     click.option("--strict/--no-strict", default=None, help="Stop at a Check that looks broken."),
 )  # fmt: skip
@@ -125,6 +125,7 @@ def _require_left_to_core(short: str, arguments: dict[str, Any]) -> None:
         "--worker": arguments["workers"],
         "--set": arguments["texts"],
         "--on": arguments["on"],
+        "-A": arguments["app"],
         "--cleanup and --no-cleanup": arguments["cleanup"],
         "--strict and --no-strict": arguments["strict"],
     }
@@ -176,18 +177,24 @@ def chosen_options(record: "RunRecord", arguments: dict[str, Any]) -> "Options":
 
     said = {
         name: arguments[name]
-        for name in ("slots", "on", "cleanup", "strict")
+        for name in ("slots", "on", "app", "cleanup", "strict")
         if arguments.get(name) is not None
     }
     if arguments.get("workers"):
         said["workers"] = arguments["workers"]
     if (said.get("slots") or 1) > 1 and record.launch.options.get("on") == "inline":
         said.setdefault("on", "")
-    return Options(**{**record.launch.options, **said})
+    chosen = Options(**{**record.launch.options, **said})
+    if chosen.on != "celery" and "app" not in said:
+        chosen.app = ""
+    options.require_app(chosen.on, chosen.app)
+    return chosen
 
 
 def one_at_a_time(record: "RunRecord", arguments: dict[str, Any]) -> "Options":
     """The options for what is done only to end a run."""
     chosen = chosen_options(record, {"workers": arguments.get("workers")})
-    chosen.on, chosen.slots = "inline", 1
+    chosen.slots = 1
+    if chosen.on != "celery":  # where its jobs were, what they left is
+        chosen.on = "inline"
     return chosen

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 @click.command(short_help="Carry a target out.")
 @options.target
 @options.inputs
-@click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many at once; default: 1 job, any number of a playbook's steps.")  # noqa: E501  # fmt: skip
+@click.option("-j", "slots", metavar="N", type=click.IntRange(min=1), help="How many at once; default: 1 job, any number of a playbook's steps, or on Celery.")  # noqa: E501  # fmt: skip
 @options.workers
 @options.surroundings
-@click.option("--on", type=click.Choice(["inline", "threads", "processes"]), help="Where jobs run; default: inline for -j 1, threads for more.")  # noqa: E501  # fmt: skip
+@options.on
 @click.option("--limit", "limits", metavar="TAG=N", multiple=True, help="How many jobs with a tag may run at once.")  # noqa: E501  # fmt: skip
 @click.option("--default-tries", metavar="N", type=click.IntRange(min=1), help="Tries of jobs without TRIES (3; 1 in a playbook).")  # noqa: E501  # fmt: skip
 @click.option("--default-retry-delay", metavar="S", type=click.FloatRange(min=0), help="Seconds between tries of jobs without RETRY_DELAY (1).")  # noqa: E501  # fmt: skip
@@ -39,6 +39,7 @@ def command(target: str, **arguments: Any) -> int:
     """
     from headway.runtime.launching import begin
 
+    options.require_app(arguments["on"], arguments["app"])
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
     target_ = loaded(target, inputs, _policy(arguments), arguments=arguments)
     chosen = _options(arguments)
@@ -74,6 +75,7 @@ def _options(arguments: dict[str, Any]) -> "Options":
         strict=arguments["strict"],
         slots=arguments["slots"],
         on=arguments["on"] or "",
+        app=arguments["app"] or "",
         limits=_limits(arguments["limits"]),
         workers=arguments["workers"],
         bus=bus_shown(arguments),
