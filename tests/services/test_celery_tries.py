@@ -1,6 +1,7 @@
 """Celery as the executor: the contract on real Celery workers, and what brokers and workers do."""
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 pytest.register_assert_rewrite("headway.testing.executors")
 
+from headway.adapters.celery_tries import executor  # noqa: E402
 from headway.adapters.celery_tries.executor import OnCelery  # noqa: E402
 from headway.adapters.celery_tries.messages import KEPT_S, LEASE_S  # noqa: E402
 from headway.errors import Unavailable  # noqa: E402
@@ -39,7 +41,7 @@ from tests.services.tried_jobs import (  # noqa: E402
     RunsAndWaits,
     TellsWord,
 )
-from tests.services.trying import an_app, tries_worker  # noqa: E402
+from tests.services.trying import REPOSITORY, an_app, tries_worker  # noqa: E402
 
 pytestmark = pytest.mark.services
 
@@ -115,11 +117,9 @@ class Opened:
     def __call__(self, *wanted: type[Job], lease_s: float = 20.0, **options: Any) -> Stage:
         inputs = options.pop("inputs", {})
         work = options.pop("work", {})
-        executor = OnCelery(
-            self.app, SLOTS, name="proj", grace_s=GRACE_S, lease_s=lease_s, **options
-        )
-        self._stack.callback(executor.close)
-        return Stage(executor, wanted, self.place, (), inputs, work)
+        made = OnCelery(self.app, SLOTS, name="proj", grace_s=GRACE_S, lease_s=lease_s, **options)
+        self._stack.callback(made.close)
+        return Stage(made, wanted, self.place, (), inputs, work)
 
 
 @pytest.fixture
@@ -268,6 +268,24 @@ def test_tasks_that_a_broker_lost_are_sent_again(tmp_path: Path) -> None:
             assert on.ends(1)[0].outcome.ending is Ending.REPAIRED
 
 
+def test_a_task_that_went_astray_is_sent_again(
+    opened: Opened, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "AGAIN_S", 1.0)
+    monkeypatch.setattr(executor, "LOOK_AFTER_S", 1.0)
+    send, lost = opened.app.send_task, threading.Event()
+
+    def lose_one(*args: Any, **options: Any) -> Any:
+        if lost.is_set():
+            return send(*args, **options)
+        lost.set()
+        return None
+
+    opened.app.send_task = lose_one
+    with tries_worker(tmp_path, broker.url, "-P", "solo"):
+        assert opened(jobs.Repairs).carry_out(jobs.Repairs).ending is Ending.REPAIRED
+
+
 def test_a_queue_that_nobody_consumes_times_out_with_that_reason(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -351,3 +369,28 @@ def test_a_broker_that_is_away_is_an_error_at_once(tmp_path: Path) -> None:
         opens = Opened(stack, tmp_path, f"amqp://guest:guest@127.0.0.1:{port}//")
         with pytest.raises(Unavailable, match="does not answer"):
             opens(jobs.Repairs)
+
+
+def test_a_pool_of_threads_carries_tries_out(
+    opened: Opened, broker: Broker, tmp_path: Path
+) -> None:
+    with tries_worker(tmp_path, broker.url, "-P", "threads", "-c", "2"):
+        on = opened(DoesItAndWaits, jobs.Prints)
+        on.start(DoesItAndWaits)
+        on.come_to_wait()
+        assert on.carry_out(jobs.Prints).ending is Ending.PASSED
+        assert ("out", "printed") in on.lines
+        (tmp_path / "go").touch()
+        assert on.ends(1)[0].outcome.ending is Ending.REPAIRED
+
+
+def test_the_rights_that_the_page_gives_are_enough(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/how-to/celery-executor.md").read_text("utf-8")
+    found = re.search(r"set_permissions -p shop worker '(.+)' '(.+)' '(.+)'", page)
+    assert found is not None
+    url = rabbitmq.make_user("worker", *found.groups())
+    with ExitStack() as stack, tries_worker(tmp_path, url, "-c", "1", "-Q", "celery,builds"):
+        made = type("Made", (TellsWord,), {"WORD": "built", "QUEUE": "builds"})
+        on = Opened(stack, tmp_path, url)(made, jobs.Repairs)
+        assert on.carry_out(made).result == "built"
+        assert on.carry_out(jobs.Repairs).ending is Ending.REPAIRED

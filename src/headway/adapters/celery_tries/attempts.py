@@ -29,6 +29,8 @@ class Attempt:
     payload: Mapping[str, Any]
     phase: Phase
     began_at: float = field(default_factory=time.monotonic)
+    again_at: float = 0.0  # monotonic: when to send it anew, if nobody has it; 0: not sent yet
+    again_s: float = 0.0  # and how long to wait after that
     holder: str = ""  # who claimed it first
     worker: str = ""  # its Celery worker's name
     heard: int = 0

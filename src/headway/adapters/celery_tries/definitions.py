@@ -5,6 +5,7 @@ from, its name, and its own attributes.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,10 @@ def _module(cls: type) -> str:
 
 
 def _imported(module: str, name: str) -> type[Job]:
+    # Celery finds its app in the working directory and leaves that off the path; so jobs beside
+    # the app would not be found, nor what they import themselves, later.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
     except Exception as error:

@@ -40,6 +40,7 @@ from headway.releases.steps import StepNode
 NOBODY_S = 60.0  # how long a queue may have no consumer; of a job with a TIMEOUT, that
 LONGEST_WAIT_S = 3_600.0  # how long a task may wait for Celery workers that are busy
 LOOK_AFTER_S = 5.0  # who consumes a queue is asked when a task has waited so long, and so often
+AGAIN_S = 30.0  # a task that nobody took is sent again after that, then after twice that, and so on
 CLOSE_S = 10.0  # how long what is given up may take to end
 _TURN_S = 0.5  # how often who is lost is looked for
 _LOST = "its Celery worker {worker} was not heard of for {s:g} s"
@@ -106,6 +107,7 @@ class OnCelery:
     def open(self, work: Work) -> None:
         """Raises: DefinitionError for jobs and inputs that cannot travel, Unavailable, Refused."""
         self._work = work
+        self._require_broker()
         self._definitions = [
             None if isinstance(one, StepNode) else described(one) for one in work.definitions
         ]
@@ -159,6 +161,13 @@ class OnCelery:
                 self._app.control.revoke(list(attempts))
             except Exception as error:
                 logger.info("the tasks that nobody took are left in their queues: %s", error)
+
+    def _require_broker(self) -> None:
+        if self._app.connection_for_write().transport_cls == "sqs":
+            raise DefinitionError(
+                f"the Celery app {self._name} is on SQS, which has no queues that come and go with"
+                " a run: run jobs on an app whose broker is RabbitMQ or Redis"
+            )
 
     def _require_queues(self) -> None:
         for name in dict.fromkeys(map(_queue_of, self._work.definitions)):
@@ -297,6 +306,8 @@ class OnCelery:
     def _sent(self, attempt: Attempt, producer: Any) -> Iterable[Publication]:
         if attempt.over or attempt.holder:
             return ()
+        attempt.again_s = 2 * attempt.again_s or AGAIN_S
+        attempt.again_at = time.monotonic() + attempt.again_s
         where = {} if attempt.queue is None else {"queue": attempt.queue}
         try:
             self._app.send_task(
@@ -540,6 +551,9 @@ class OnCelery:
                 busy = f"the Celery workers that consume the queue {name!r} are busy"
                 text = f"no Celery worker took it for {bound_s:g} s: {why or busy}"
                 self._end(one, _failed(one, "TimedOut", text))
+            elif why is None and one.again_at and now >= one.again_at:
+                # A worker that was killed just then may have acknowledged it, and no more.
+                self._send(one)
 
     def _give_up_waiting(self, now: float, line: Line) -> None:
         for one in self._all():

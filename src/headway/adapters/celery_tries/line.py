@@ -20,6 +20,7 @@ CONNECT_S = 10.0  # how long a broker may take to accept
 HEARTBEAT_S = 10.0  # of the connection that hears
 LOOK_S = 0.25  # how often the thread that hears looks whether it is wanted
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0  # before it is tried again
+CONCERNING = 3  # failures in a row that are told
 POLLING_S = 0.02  # where a broker is polled
 _POLLED = ("memory", "filesystem")
 
@@ -109,7 +110,7 @@ class Line:
             except Exception as error:  # of any client of any broker
                 failures = 1 if self.connected_at is not None else failures + 1
                 self.connected_at = None
-                self._failed(error)
+                self._failed(error, failures)
                 self._leaving.wait(wait_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S, random.random))
 
     def _hear_on(self, connection: Any) -> None:
@@ -144,9 +145,10 @@ class Line:
         except Exception:
             logger.exception("a message on %s was not understood", self._queue)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, failures: int) -> None:
+        """What is well again at once is nobody's concern."""
         text = str(error).strip() or type(error).__name__
-        if text != self.failure:
+        if failures == CONCERNING:
             logger.warning("%s", explained(self._app, text))
         self.failure = text
 
@@ -160,7 +162,7 @@ class Line:
                     self._send_on(connection)
             except Exception as error:
                 failures += 1
-                self._failed(error)
+                self._failed(error, failures)
                 self._pause(wait_s(min(failures, 6), FIRST_WAIT_S, LONGEST_WAIT_S, random.random))
 
     @property
