@@ -168,6 +168,27 @@ def test_a_run_goes_on_from_celery_elsewhere_and_back(place: Path, worker: Worke
     assert "-A proj:app is for --on celery" in refused.stderr
 
 
+def test_python_jobs_of_a_playbook_run_there_for_each_host(
+    place: Path, worker: WorkerProcess
+) -> None:
+    (place / "hosted.py").write_text(
+        "from pathlib import Path\n"
+        "from headway import Job\n"
+        "class Hosted(Job):\n"
+        "    QUEUE = 'builds'\n"
+        "    def Check(self, **inputs): assert Path(self.host).exists()\n"
+        "    def Run(self, **inputs): Path(self.host).touch()\n"
+    )
+    (place / "release.yaml").write_text(
+        "group: shop\nname: Build\nexecution:\n"
+        "  - hosts: [web1, web2]\n    steps:\n"
+        "      - python: hosted:Hosted\n      - noop:Noop\n"
+    )
+    done = headway(place, "run", "release.yaml", "--on", "celery", "-A", "proj:app", "--plain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(os.listdir(place / "elsewhere")) == ["web1", "web2"]
+
+
 def test_the_app_must_be_there_and_reachable(place: Path) -> None:
     write_project(place, "amqp://guest:guest@127.0.0.1:1//")
     for words, code, said in (

@@ -95,6 +95,10 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     return broker_of(request, request.param)
 
 
+# What has nothing to do with the kind of broker.
+on_rabbitmq = pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
+
+
 class Opened:
     """Opens executors on a broker for jobs, and closes them."""
 
@@ -180,6 +184,7 @@ def test_a_worker_that_is_killed_whole_is_noticed_when_its_lease_is_over(
         assert on.notes == ["ran"]
 
 
+@on_rabbitmq
 def test_without_a_check_on_lost_decides(opened: Opened, broker: Broker, tmp_path: Path) -> None:
     with tries_worker(tmp_path, broker.url, "-c", "2"):
         on = opened(RunsAndWaits)
@@ -216,6 +221,7 @@ def test_a_task_that_is_delivered_twice_is_carried_out_once(
         assert on.notes == ["ran"]
 
 
+@on_rabbitmq
 def test_a_try_whose_run_is_gone_is_ended_when_its_lease_is_over(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -268,6 +274,7 @@ def test_tasks_that_a_broker_lost_are_sent_again(tmp_path: Path) -> None:
             assert on.ends(1)[0].outcome.ending is Ending.REPAIRED
 
 
+@on_rabbitmq
 def test_a_task_that_went_astray_is_sent_again(
     opened: Opened, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +293,7 @@ def test_a_task_that_went_astray_is_sent_again(
         assert opened(jobs.Repairs).carry_out(jobs.Repairs).ending is Ending.REPAIRED
 
 
+@on_rabbitmq
 def test_a_queue_that_nobody_consumes_times_out_with_that_reason(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -300,6 +308,7 @@ def test_a_queue_that_nobody_consumes_times_out_with_that_reason(
         )
 
 
+@on_rabbitmq
 def test_a_worker_that_does_not_know_the_task_is_told_what_to_add(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -312,6 +321,7 @@ def test_a_worker_that_does_not_know_the_task_is_told_what_to_add(
         assert "include=['headway.toolbox.tries']" in outcome.failure.message
 
 
+@on_rabbitmq
 def test_a_job_waits_for_workers_that_are_busy(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -325,6 +335,7 @@ def test_a_job_waits_for_workers_that_are_busy(
         assert {one.outcome.ending for one in on.ends(2)} == {Ending.REPAIRED}
 
 
+@on_rabbitmq
 def test_what_nobody_took_is_taken_back_when_the_run_is_stopped(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -340,6 +351,7 @@ def test_what_nobody_took_is_taken_back_when_the_run_is_stopped(
     assert on.notes == []
 
 
+@on_rabbitmq
 def test_jobs_made_on_the_fly_and_their_queues_travel(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -348,6 +360,7 @@ def test_jobs_made_on_the_fly_and_their_queues_travel(
         assert opened(made).carry_out(made).result == "fly"
 
 
+@on_rabbitmq
 def test_no_input_of_a_job_is_in_the_task_message(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -371,6 +384,7 @@ def test_a_broker_that_is_away_is_an_error_at_once(tmp_path: Path) -> None:
             opens(jobs.Repairs)
 
 
+@on_rabbitmq
 def test_a_pool_of_threads_carries_tries_out(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
@@ -394,3 +408,18 @@ def test_the_rights_that_the_page_gives_are_enough(rabbitmq: RabbitMQ, tmp_path:
         on = Opened(stack, tmp_path, url)(made, jobs.Repairs)
         assert on.carry_out(made).result == "built"
         assert on.carry_out(jobs.Repairs).ending is Ending.REPAIRED
+
+
+def test_what_nobody_has_fails_when_the_broker_stays_away(
+    rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        opens = Opened(stack, tmp_path, rabbitmq.url)
+        on = opens(jobs.Repairs, nobody_s=1.5)
+        on.start(jobs.Repairs)
+        assert opens.sent.wait(LONGEST_S)
+        rabbitmq.kill()
+        (ended,) = on.ends(1)
+        assert ended.outcome.failure is not None
+        assert ended.outcome.failure.type == "Unavailable"
+        assert "the Celery app's broker was away for 1.5 s" in ended.outcome.failure.message

@@ -558,7 +558,7 @@ class OnCelery:
     def _give_up_waiting(self, now: float, line: Line) -> None:
         for one in self._all():
             bound_s = self._bound_s(one)
-            if now - one.began_at >= bound_s and one.withdraw():
+            if now - max(one.began_at, line.away_since) >= bound_s and one.withdraw():
                 text = f"the Celery app's broker was away for {bound_s:g} s: {line.failure}"
                 self._end(one, _failed(one, "Unavailable", text))
 

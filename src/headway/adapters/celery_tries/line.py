@@ -59,6 +59,7 @@ class Line:
         self._every = every
         self._reconnected = reconnected
         self.connected_at: float | None = None  # monotonic; None: nothing can be heard now
+        self.away_since = 0.0  # monotonic: when it was lost last
         self.failure = ""  # why
         self._ready = threading.Event()
         self._leaving = threading.Event()  # of the thread that hears
@@ -108,7 +109,9 @@ class Line:
                     self._hear_on(connection)
                 return
             except Exception as error:  # of any client of any broker
-                failures = 1 if self.connected_at is not None else failures + 1
+                failures += 1
+                if self.connected_at is not None:
+                    failures, self.away_since = 1, time.monotonic()
                 self.connected_at = None
                 self._failed(error, failures)
                 self._leaving.wait(wait_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S, random.random))

@@ -251,11 +251,11 @@ class Serving:
 
     def _beat(self) -> None:
         """By the thread that sends, every second."""
-        number = len(self._beats) and self._beats[-1][0]
-        self._beats.append((number + 1, time.monotonic()))
-        kind, value = ("beat", None) if self._granted else ("claims", self._worker)
-        self._say(Said(self._attempt, kind, self._holder, number + 1, value))
         with self._changed:
+            number = self._beats[-1][0] + 1 if self._beats else 1
+            self._beats.append((number, time.monotonic()))
+            kind, value = ("beat", None) if self._granted else ("claims", self._worker)
+            self._say(Said(self._attempt, kind, self._holder, number, value))
             unheard = self._frames and self._frames[0].number <= self._sent
             if unheard and time.monotonic() - self._sent_at >= AGAIN_S:
                 self._sent = self._frames[0].number - 1
