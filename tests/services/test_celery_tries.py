@@ -171,7 +171,7 @@ def test_a_process_of_a_worker_that_is_killed_is_noticed_at_once_and_its_check_d
 def test_a_worker_that_is_killed_whole_is_noticed_when_its_lease_is_over(
     opened: Opened, broker: Broker, tmp_path: Path
 ) -> None:
-    on = opened(DoesItAndWaits, jobs.DiesAsking, lease_s=1.0)
+    on = opened(DoesItAndWaits, jobs.DiesAsking, lease_s=4.0)
     with tries_worker(tmp_path, broker.url, "-P", "solo") as worker:
         on.start(DoesItAndWaits)
         on.come_to_wait()
