@@ -7,12 +7,12 @@
 
 A step is ten messages: the step itself to a quorum queue; the worker's claim and the sender's
 grant; `started`, three lines of output, `completed`; and the two lines of output that a worker
-adds. It has taken as long as it took until the sender had heard `completed`. Headway is its
-Worker as `headway worker` serves it, and its StepSender as `headway step` sends. Beside it stands
-raw_pika.py, the least that exchanges the same messages: the same queues, properties, confirms and
-persistence, one thread on each side, nothing checked. Sender and worker are processes of their
-own. N in hand: N worker objects with a prefetch of 1 each (`--concurrency N`), and a prefetch of
-N for raw pika, whose callbacks never wait.
+adds. It has taken as long as it took until the sender had heard `completed` and the last line.
+Headway is its Worker as `headway worker` serves it, and its StepSender as `headway step` sends.
+Beside it stands raw_pika.py, the least that exchanges the same messages: the same queues,
+properties, confirms and persistence, one thread on each side, nothing checked. Sender and worker
+are processes of their own. N in hand: N worker objects with a prefetch of 1 each (`--concurrency
+N`), and a prefetch of N for raw pika, whose callbacks never wait.
 
 Consumed: what is in a quorum queue is given to a handler, in its thread, which acknowledges it.
 

@@ -19,6 +19,7 @@ STEPS = f"worker.{COMMAND}"
 STREAM = "bench.stream"
 DIRECT = "amq.rabbitmq.reply-to"
 LINES = 3  # of output in a step, besides the two that a worker adds
+LAST_LINE = "Finished Bench"
 STEP = {
     "parameters": {"command": COMMAND, "subcommand": "run", "hosts": ["web01.example.net"]},
     "group": "bench",
@@ -101,7 +102,7 @@ def serve(url: str, prefetch: int, told: Connection) -> None:
             for number in range(LINES):
                 say(step, "info", f"line {number}")
             answer(step, {"status": "completed", "data": {"result": "done"}})
-            say(step, "debug", "Finished Bench")
+            say(step, "debug", LAST_LINE)
 
         def say(step: Any, level: str, text: str) -> None:
             line = {"message": text, "level": level}
@@ -144,6 +145,7 @@ class Requester:
     def __init__(self, number: int, at_once: int) -> None:
         self.times: list[float] = []
         self._left = number
+        self._ending: set[str] = set()  # steps of which one of the two last messages has come
         self._at_once = at_once
         self._replies = f"bench.{new_id()}"
         self._claims = f"{self._replies}.claims"
@@ -186,12 +188,20 @@ class Requester:
 
     def _read(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         channel.basic_ack(method.delivery_tag)
-        json.loads(body)
+        if json.loads(body)["message"] == LAST_LINE:
+            self._heard_an_end_of(properties.correlation_id)
 
     def _answered(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         channel.basic_ack(method.delivery_tag)
-        if json.loads(body)["status"] != "completed":
+        if json.loads(body)["status"] == "completed":
+            self._heard_an_end_of(properties.correlation_id)
+
+    def _heard_an_end_of(self, step: str) -> None:
+        """Its answer or its last line: it is over with both."""
+        if step not in self._ending:
+            self._ending.add(step)
             return
+        self._ending.discard(step)
         self._left -= 1
         if self._at_once == 1 or not self._left:
             self.times.append(time.perf_counter() - self._began)

@@ -21,6 +21,7 @@ class Connection(pika.SelectConnection):
     """Sends what belongs together at once, and survives messages that it cannot read."""
 
     bytes_received: int
+    frames_received: int
     bytes_sent: int
     frames_sent: int
     _frame_buffer: bytes
@@ -31,6 +32,11 @@ class Connection(pika.SelectConnection):
     # Called before and after what has come is worked through, which may be many messages.
     begin: Callable[[], None] = staticmethod(lambda: None)
     end: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # By channel: who is told what the broker confirms there.
+        self.confirms: dict[int, Callable[[Any], None]] = {}
+        super().__init__(*arguments, **options)
 
     def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
         # Closed while it was opening, pika hands the exception's class on, and trips over it.
@@ -82,6 +88,22 @@ class Connection(pika.SelectConnection):
             super()._on_data_available(data_in)  # type: ignore[misc]
         finally:
             self.end()
+
+    def _process_frame(self, frame_value: Any) -> None:
+        """Deliveries and confirms, most of what comes, are given to whom they concern. For each,
+        pika would first search all its callbacks."""
+        kind = frame_value.frame_type  # negative: of another protocol, which has no channels
+        if kind > 0 and (channel := frame_value.channel_number):
+            method = frame_value.method if kind == spec.FRAME_METHOD else None
+            if method is None or isinstance(method, spec.Basic.Deliver):
+                self.frames_received += 1
+                self._deliver_frame_to_channel(frame_value)  # type: ignore[attr-defined]
+                return
+            if isinstance(method, (spec.Basic.Ack, spec.Basic.Nack)) and channel in self.confirms:
+                self.frames_received += 1
+                self.confirms[channel](frame_value)
+                return
+        super()._process_frame(frame_value)  # type: ignore[misc]
 
     def _read_frame(self) -> tuple[int, Any]:
         buffer = self._frame_buffer

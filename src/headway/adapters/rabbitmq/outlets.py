@@ -44,6 +44,7 @@ class Outlet:
         self._ready = False
         self.closed = False
         self.on_idle: Callable[[], None] | None = None
+        self._confirms = connection.confirms
         self._channel: Channel = connection.channel(on_open_callback=self._opened)
         self._channel.add_on_close_callback(self._on_close)
         self._channel.add_on_return_callback(self._on_return)
@@ -78,6 +79,7 @@ class Outlet:
 
     def _opened(self, channel: Channel) -> None:
         channel.confirm_delivery(self._on_confirm, callback=self._confirming)
+        self._confirms[channel.channel_number] = self._on_confirm
 
     def _confirming(self, frame: Any) -> None:
         self.ready()
@@ -162,6 +164,7 @@ class Outlet:
         return None
 
     def _on_close(self, channel: Channel, reason: BaseException) -> None:
+        self._confirms.pop(channel.channel_number, None)
         self._ready = False
         self.closed = True
         if not isinstance(reason, exceptions.ChannelClosedByBroker):

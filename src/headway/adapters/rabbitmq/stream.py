@@ -133,4 +133,4 @@ class Stream(Connection):
         self._frame_buffer = encoded
         _, value = self._read_frame()
         if isinstance(value, frame.Frame):
-            self._process_frame(value)  # type: ignore[attr-defined]
+            self._process_frame(value)
