@@ -1,5 +1,6 @@
 """Several worker objects in one process: they serve together, and leave together."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -117,3 +118,16 @@ def test_a_single_object_that_fails_is_not_said_twice(at: Desk) -> None:
     (raised,) = Serving(at, FrobWorker, 1).wait()
     assert isinstance(raised, Refused)
     assert "failed" not in at.log.text
+
+
+def test_threads_take_turns_more_often_for_as_long_as_it_serves(at: Desk) -> None:
+    before_s = sys.getswitchinterval()
+    seen: list[float] = []
+
+    class FrobWorker(worker(lambda *_: None)):  # type: ignore[misc]
+        def run_forever(self) -> None:
+            seen.append(sys.getswitchinterval())
+
+    assert Serving(at, FrobWorker, 1).wait() == []
+    assert seen == [pytest.approx(0.0005)]
+    assert sys.getswitchinterval() == before_s
