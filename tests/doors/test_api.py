@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -544,17 +544,28 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(
 def test_many_who_send_next_to_nothing_hold_up_nobody_and_are_left(
     api: Api, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    monkeypatch.setattr(connections, "HEAD_S", 2.0)
     place = ("127.0.0.1", int(api.url.rpartition(":")[2]))
+
+    def send(one: socket.socket, text: bytes) -> None:
+        with suppress(ConnectionError):  # on a busy machine it may be left already
+            one.sendall(text)
+
+    def is_left(one: socket.socket) -> bool:
+        try:
+            return one.recv(1) == b""
+        except ConnectionError:
+            return True
+
     with ExitStack() as stack:
         slow = [
             stack.enter_context(socket.create_connection(place, DEADLINE_S)) for _ in range(300)
         ]
         for one in slow:
-            one.sendall(b"GET /api/v1/health HTTP/1.1\r\nX: ")
+            send(one, b"GET /api/v1/health HTTP/1.1\r\nX: ")
         assert client.get("/runs").status_code == 200
-        slow[0].sendall(b"y")  # a byte now and then changes nothing
-        assert {one.recv(1) for one in slow} == {b""}
+        send(slow[0], b"y")  # a byte now and then changes nothing
+        assert all(is_left(one) for one in slow)
     assert client.get("/runs").status_code == 200
 
 
