@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LISTEN = "127.0.0.1:8320"
 STOP_LIMIT_S = 10.0  # for the steps in hand when it is told to stop
+LEADS_S = 2.0  # to lead before it says that it serves; later if another core leads
 NO_WEB = "no API: that needs FastAPI and uvicorn (pip install 'headway[web]')"
 
 
@@ -86,6 +87,7 @@ def command(place: str, workers: tuple[str, ...], concurrency: int, **arguments:
             stack.callback(_end, service, core)
             served = stack.enter_context(serving)
             core.start()
+            service.leads.wait(LEADS_S)  # so that who reads this finds a core
             click.echo(f"workers {', '.join(served)}")
             sys.stdout.flush()
             over.wait()
