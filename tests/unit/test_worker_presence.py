@@ -222,8 +222,12 @@ def test_what_is_said_does_not_pile_up_while_the_broker_takes_nothing(at: Desk) 
     before = bus.counts().published
     turns.wait_for(20)
     assert bus.counts().published <= before + 1
+    with announcer.leaving(FROB):
+        pass
     announcer.close()
     at.broker.unblock()
+    while said(at).state != "left":  # the last word is said all the same
+        pass
     bus.close()
 
 

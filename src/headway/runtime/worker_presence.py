@@ -170,8 +170,8 @@ class Announcer:
         if self._refused or not self._bus.is_open:
             self._changed.clear()  # the next connection is told of all
             return []
-        if not all(one.done for one in self._sent):
-            return []  # while the broker takes nothing, nothing piles up
+        if not self._closed and not all(one.done for one in self._sent):
+            return []  # while the broker takes nothing, nothing piles up; the last is told anyway
         told = [
             self._presence(served)
             for name, served in self._served.items()
