@@ -13,13 +13,13 @@ from headway.adapters.frames import WRITTEN, read_frame
 from headway.adapters.groups import how_ended, signal_group
 from headway.adapters.lines import Lines
 from headway.jobs.outcomes import (
-    Ending,
     Failure,
     Outcome,
     Phase,
     failure_from_plain,
     outcome_from_json,
 )
+from headway.jobs.trycycle import cut_off
 from headway.ports.executor import Work
 
 HARD_GRACE_S = 2.0  # between TERM at the deadline and KILL; also between its news and its end
@@ -222,23 +222,19 @@ class Child:
 
     def _lost(self, code: int | None) -> Outcome:
         """The outcome of a try whose process ended without telling one."""
-        rules, ending, final = self._rules, Ending.FAILED, False
+        rules = self._rules
         if self._late:
             failure = too_long(self.phase, rules.timeout_s)
         else:
             how = "ended, nobody knows how" if code is None else how_ended(code)
             failure = Failure("ProcessLost", f"its process {how} while its {self.phase} went on")
-            if self.executed and not rules.has_check:
-                ending = Ending.IN_DOUBT if rules.on_lost == "ask" else Ending.FAILED
-                final = rules.on_lost != "rerun"
-        keep = self._intended if self.executed and rules.has_cleanup else None
-        return Outcome(
-            ending,
-            failure=failure,
-            phase=self.phase,
+        return cut_off(
+            failure,
+            self.phase,
+            rules,
+            self._intended,
             executed=self.executed,
-            final=final,
-            storage=keep and keep.storage,
+            is_lost=not self._late,
         )
 
     def _signal(self, number: int) -> None:

@@ -164,6 +164,35 @@ def _tell_of(job: Job, failure: Failure) -> None:
         job.output.error("Run raised %s%s", failure.type, f": {text}" if text else "")
 
 
+def cut_off(
+    failure: Failure,
+    phase: Phase,
+    rules: Rules,
+    intended: Outcome | None,
+    *,
+    executed: bool,
+    is_lost: bool = True,
+) -> Outcome:
+    """The outcome of a try that ended elsewhere without telling one.
+
+    ``intended``: the outcome so far that was written when its Run was about to start.
+    ``is_lost``: nobody knows how far it came; False for one that was ended on purpose.
+    """
+    ending, final = Ending.FAILED, False
+    if is_lost and executed and not rules.has_check:
+        ending = Ending.IN_DOUBT if rules.on_lost == "ask" else Ending.FAILED
+        final = rules.on_lost != "rerun"
+    keep = intended if executed and rules.has_cleanup else None
+    return Outcome(
+        ending,
+        failure=failure,
+        phase=phase,
+        executed=executed,
+        final=final,
+        storage=keep and keep.storage,
+    )
+
+
 def storage_of(job: Job) -> Changes | None:
     """The job's own storage, whole, as values; None when the job never asked for it."""
     storage = job.__dict__.get("storage")

@@ -13,7 +13,8 @@ from typing import Any
 
 from headway.adapters.celery_tries.messages import Said, Stands
 from headway.jobs.job import Rules
-from headway.jobs.outcomes import Ending, Failure, Outcome, Phase
+from headway.jobs.outcomes import Failure, Outcome, Phase
+from headway.jobs.trycycle import cut_off
 
 
 @dataclass(slots=True)
@@ -84,16 +85,4 @@ class Attempt:
     def lost(self, rules: Rules, how: str) -> Outcome:
         """Its outcome if its worker is gone, and nobody knows how far it came."""
         failure = Failure("WorkerLost", f"{how} while its {self.phase} went on")
-        ending, final = Ending.FAILED, False
-        if self.executed and not rules.has_check:
-            ending = Ending.IN_DOUBT if rules.on_lost == "ask" else Ending.FAILED
-            final = rules.on_lost != "rerun"
-        keep = self.intended if self.executed and rules.has_cleanup else None
-        return Outcome(
-            ending,
-            failure=failure,
-            phase=self.phase,
-            executed=self.executed,
-            final=final,
-            storage=keep and keep.storage,
-        )
+        return cut_off(failure, self.phase, rules, self.intended, executed=self.executed)

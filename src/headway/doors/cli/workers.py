@@ -113,16 +113,8 @@ def _show(heard: "Heard", listened_s: float, place: str, in_json: bool) -> None:
     if in_json:
         _echo_documents(heard, listened_s, None)
         return
-    if heard.workers:
-        for line in _lines(heard):
-            click.echo(line)
-        click.echo(f"\n{number(len(heard.workers), 'worker')} heard of in {listened_s:g} s")
-    else:
-        click.echo(
-            f"no worker was heard of in {listened_s:g} s on {place}."
-            " Serve one:  headway worker TARGET --mq mqconf.json\n"
-            "Workers of other libraries may be there without saying so."
-        )
+    since = f"in {listened_s:g} s"
+    _echo_workers(heard, f"heard of {since}", f"no worker was heard of {since} on {place}.")
     if heard.flawed:
         click.echo(f"{number(heard.flawed, 'message')} of others could not be read", err=True)
 
@@ -130,14 +122,19 @@ def _show(heard: "Heard", listened_s: float, place: str, in_json: bool) -> None:
 def _show_known(heard: "Heard", place: str, in_json: bool) -> None:
     if in_json:
         _echo_documents(heard, None, place)
-    elif heard.workers:
+        return
+    core = f"the core of {place}"
+    _echo_workers(heard, f"known to {core}", f"{core} has heard of no worker.")
+
+
+def _echo_workers(heard: "Heard", how_known: str, nobody: str) -> None:
+    if heard.workers:
         for line in _lines(heard):
             click.echo(line)
-        click.echo(f"\n{number(len(heard.workers), 'worker')} known to the core of {place}")
+        click.echo(f"\n{number(len(heard.workers), 'worker')} {how_known}")
     else:
         click.echo(
-            f"the core of {place} has heard of no worker."
-            " Serve one:  headway worker TARGET --mq mqconf.json\n"
+            f"{nobody} Serve one:  headway worker TARGET --mq mqconf.json\n"
             "Workers of other libraries may be there without saying so."
         )
 
