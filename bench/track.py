@@ -107,11 +107,10 @@ def record(url: str, db: str, number: int, batch: int) -> tuple[float, float]:
     open_tasks(db).close()  # makes the tables
 
     class Counted(module.Monitor):
-        def _record(self, heard: Any) -> Any:
-            workers = super()._record(heard)
-            if self.messages + len(heard) >= number:
+        def _settle(self, recording: Any) -> None:
+            super()._settle(recording)
+            if self.messages >= number:
                 self.stop()
-            return workers
 
         def _follow(self) -> None:
             nonlocal took, used

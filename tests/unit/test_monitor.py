@@ -86,6 +86,32 @@ def test_what_is_recorded_is_settled(feed: MemoryFeed, tasks: Frail) -> None:
     assert (monitor.messages, monitor.letters) == (BATCH + 10, 0)
 
 
+def test_while_one_batch_is_recorded_the_next_is_brought_and_neither_is_settled(
+    feed: MemoryFeed,
+) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Slow(MemoryTasks):
+        def record(self, tasks: Sequence[Task], letters: Sequence[DeadLetter] = ()) -> None:
+            begun.release()
+            assert may_end.acquire(timeout=DEADLINE_S)
+            super().record(tasks, letters)
+
+    tasks = Slow()
+    feed.send(message("t1"))
+    with listening(feed, lambda: tasks):
+        assert begun.acquire(timeout=DEADLINE_S)
+        feed.send(message("t2"))
+        assert feed.wait_until_brought(2, DEADLINE_S)
+        assert (len(feed.unsettled), ids(tasks)) == (2, set())
+        may_end.release()  # nothing else comes that could wake it
+        assert begun.acquire(timeout=DEADLINE_S)
+        assert [one.headers["id"] for one in feed.unsettled] == ["t2"]
+        may_end.release()
+        assert feed.wait_until_settled(DEADLINE_S)
+    assert ids(tasks) == {"t1", "t2"}
+
+
 def test_nothing_is_settled_while_the_store_is_away(feed: MemoryFeed, tasks: Frail) -> None:
     tasks.fails = [Unavailable("away")] * 3
     feed.send(message("t1"), message("t2"))

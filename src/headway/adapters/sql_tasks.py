@@ -180,10 +180,10 @@ def _by_id(tasks: Iterable[Task]) -> dict[str, Task]:
 
 def _kept(task: Task) -> Task:
     values: tuple[Any, ...] = task
-    for value in values:
-        if type(value) is str and (not value.isascii() or "\0" in value):
-            return Task._make(storable(v) if type(v) is str else v for v in values)
-    return task
+    text = "".join([value for value in values if type(value) is str])
+    if text.isascii() and "\0" not in text:
+        return task
+    return Task._make(storable(v) if type(v) is str else v for v in values)
 
 
 def _kept_letter(letter: DeadLetter) -> dict[str, Any]:

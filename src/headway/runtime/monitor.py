@@ -4,7 +4,7 @@ A batch goes through these, and nothing is acknowledged before the last is done:
 
     brought      as many messages as have come, up to BATCH
     understood   into what they say of tasks; a message that says nothing becomes a dead letter
-    recorded     in one transaction
+    recorded     in one transaction, by a thread of its own: meanwhile the next is understood
     settled      the broker may forget them
 
 Whatever dies in between, the messages come again, and to record them again changes nothing.
@@ -15,6 +15,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from headway.adapters.waits import wait_s
@@ -60,6 +61,13 @@ def understood(heard: Sequence[Heard]) -> Batch:
         except WireError as error:
             batch.letters.append(buried(one, str(error)))
     return batch
+
+
+class _Recording(NamedTuple):
+    """A batch that is being recorded."""
+
+    messages: int
+    workers: Future[list[Worker] | None]  # as of Monitor._record
 
 
 class Monitor:
@@ -135,22 +143,36 @@ class Monitor:
             self._feed.enable_events()
 
     def _follow(self) -> None:
-        while not self._stopping.is_set():
-            heard = self._feed.fetch(BATCH, FETCH_S)
-            if heard:
-                workers = self._record(heard)
-                if workers is None:
-                    return  # told to stop, and the store is away: all of it comes again
-                self._feed.settle(len(heard))
-                self.messages += len(heard)
-                if self._with_events and workers:
-                    self._ask(workers)
-            if self._monotonic() - self._told[1] >= TELL_S:
-                self._tell("goes on")
+        with ThreadPoolExecutor(1, "headway-monitor store") as store:
+            recording: _Recording | None = None
+            while not self._stopping.is_set():
+                heard = self._feed.fetch(BATCH, FETCH_S)
+                batch = understood(heard)
+                if recording is not None and (heard or recording.workers.done()):
+                    self._settle(recording)
+                    recording = None
+                if heard:
+                    recording = _Recording(len(heard), store.submit(self._record, heard, batch))
+                    recording.workers.add_done_callback(lambda _: self._feed.wake())
+                if self._monotonic() - self._told[1] >= TELL_S:
+                    self._tell("goes on")
+            if recording is not None:
+                self._settle(recording)
 
-    def _record(self, heard: Sequence[Heard]) -> list[Worker] | None:
+    def _settle(self, recording: "_Recording") -> None:
+        """When it is recorded, which may be long after this was asked."""
+        workers = recording.workers.result()
+        if workers is None:
+            return  # told to stop, and the store is away: all of it comes again
+        self._feed.settle(recording.messages)
+        self.messages += recording.messages
+        if self._with_events and workers:
+            self._ask(workers)
+
+    # Recording, in the thread of the store
+
+    def _record(self, heard: Sequence[Heard], batch: Batch) -> list[Worker] | None:
         """The workers heard of; None when it could not be done before leaving."""
-        batch = understood(heard)
         try:
             if not self._keep(batch.tasks, batch.letters):
                 return None
@@ -168,7 +190,7 @@ class Monitor:
         middle = len(heard) // 2
         workers: list[Worker] = []
         for half in (heard[:middle], heard[middle:]):
-            found = self._record(half)
+            found = self._record(half, understood(half))
             if found is None:
                 return None
             workers += found

@@ -44,6 +44,11 @@ class MemoryFeed:
         with self._changed:
             return self._changed.wait_for(lambda: not (self._brought or self._waiting), timeout_s)
 
+    def wait_until_brought(self, count: int, timeout_s: float) -> bool:
+        """So many are in hand."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._brought) >= count, timeout_s)
+
     def open(self) -> Reach:
         with self._changed:
             self.opened += 1
@@ -63,6 +68,7 @@ class MemoryFeed:
             self._require_connected()
             brought, self._waiting = self._waiting[:most], self._waiting[most:]
             self._brought += brought
+            self._changed.notify_all()
             return brought
 
     def settle(self, count: int) -> None:

@@ -54,7 +54,7 @@ def task_of(heard: Heard) -> Task:
 def _second(heard: Heard) -> Task:
     headers = heard.headers
     args, kwargs, form = _arguments(heard)
-    unknown = headers.keys() - _KNOWN
+    unknown = () if _KNOWN.issuperset(headers) else headers.keys() - _KNOWN
     return Task(
         id_in(headers.get("id")),
         whole(headers.get("retries")),

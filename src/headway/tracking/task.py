@@ -70,18 +70,20 @@ class Task(NamedTuple):
     @property
     def progress(self) -> tuple[int, TaskState]:
         """The latest that is no end, and when. All but the sending is told by workers' clocks."""
-        latest = max(
-            (self.received_us or 0, 1), (self.started_us or 0, 2), (self.retried_us or 0, 3)
-        )
-        if latest[0]:
-            return latest[0], _PROGRESS[latest[1]]
+        received, started, retried = self.received_us, self.started_us, self.retried_us
+        if received or started or retried:
+            latest_us, place = max((received or 0, 1), (started or 0, 2), (retried or 0, 3))
+            return latest_us, _PROGRESS[place]
         return 0, TaskState.SENT if self.told_by >= SENDER else TaskState.UNKNOWN
 
     @property
     def at_us(self) -> int:
         """When it was sent, as near as is known."""
         known = self.sent_us, self.heard_us, self.received_us, self.started_us, self.ended_us
-        return next((at_us for at_us in known if at_us is not None), 0)
+        for at_us in known:
+            if at_us is not None:
+                return at_us
+        return 0
 
 
 JSON, REPR = "json", "repr"

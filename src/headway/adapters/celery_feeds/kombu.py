@@ -20,7 +20,7 @@ from headway.errors import HeadwayError, Refused, Unavailable
 from headway.ports.tracking import Reach
 from headway.tracking.heard import Heard
 
-AHEAD = 1_000  # messages brought before any of them is settled
+AHEAD = 3_000  # messages brought before any of them is settled
 LOOK_S = 0.25  # how often the broker's client is left, to see whether we were woken
 # Messages that a monitor had in hand when it was killed come again after this. Kept apart from
 # what Celery workers have in hand, which would otherwise come again as early.

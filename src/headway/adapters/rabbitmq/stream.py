@@ -13,7 +13,7 @@ from pika import frame, spec
 from pika.channel import Channel
 
 from headway.adapters.rabbitmq.connection import Connection, too_large
-from headway.adapters.rabbitmq.properties import Said, said_in
+from headway.adapters.rabbitmq.properties import Reader, Said
 
 READ_BYTES = 1 << 17  # at once; pika's 4 KiB cost as many changes of threads
 _FRAME = Struct(">BHL").unpack_from
@@ -35,6 +35,7 @@ class Taker:
     def __init__(self, most_bytes: int, take: Take) -> None:
         self._most_bytes = most_bytes
         self._take = take
+        self._reader = Reader()
         self._tag: int | None = None  # of the message under way
         self._key = ""
         self._size = -1  # of its body, once that is known
@@ -75,7 +76,7 @@ class Taker:
     def _end(self) -> None:
         tag, self._tag = self._tag, None
         assert tag is not None
-        said = said_in(self._properties)
+        said = self._reader.said_in(self._properties)
         parts, self._parts = self._parts, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         size, flaw = 0, said.flaw
