@@ -2,10 +2,9 @@
 
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,23 @@ from celery import Celery
 
 from headway.adapters.opening import open_tasks
 from headway.errors import Unavailable
-from headway.ports.tracking import Tasks
 from headway.runtime.monitor import EXIT_S
+from tests.faults.monitor_kills import (
+    CONFIRMED,
+    SENT_BEFORE,
+    kill_monitors,
+    recorded,
+    require_each_once,
+    sending,
+    take_away,
+)
 from tests.services.rabbitmq import RabbitMQ
-from tests.services.tracked import DEADLINE_S, TRACKED, make_app, monitor_process
+from tests.services.tracked import TRACKED, make_app, monitor_process
 
 if TYPE_CHECKING:
     from tests.services.postgres import Postgres
 
 pytestmark = pytest.mark.services
-CONFIRMED = {"broker_transport_options": {"confirm_publish": True}}
 
 
 @pytest.fixture
@@ -38,101 +44,20 @@ def words(rabbitmq: RabbitMQ, postgres: "Postgres") -> tuple[str, ...]:
     return "--broker", rabbitmq.url, "--db", postgres.url
 
 
-class Sender:
-    """Sends tasks, one after another, until told to stop; knows the ids of those that were."""
-
-    def __init__(self, app: Celery) -> None:
-        self.ids: list[str] = []
-        self._app = app
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True)
-        self._some = threading.Condition()
-
-    def begin(self) -> None:
-        self._thread.start()
-        self.wait_for(1)
-
-    def wait_for(self, count: int) -> None:
-        """So many more."""
-        with self._some:
-            until = len(self.ids) + count
-            assert self._some.wait_for(lambda: len(self.ids) >= until, DEADLINE_S)
-
-    def stop(self) -> list[str]:
-        self._stopping.set()
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive()
-        return self.ids
-
-    def _send(self) -> None:
-        task = self._app.tasks["export.add"]
-        while not self._stopping.is_set():
-            id = task.apply_async((len(self.ids), 1), retry=True).id
-            with self._some:
-                self.ids.append(id)
-                self._some.notify_all()
-
-
-@contextmanager
-def sending(app: Celery) -> Iterator[Sender]:
-    sender = Sender(app)
-    sender.begin()
-    try:
-        yield sender
-    finally:
-        sender.stop()
-
-
-def recorded(url: str, ids: list[str]) -> Tasks:
-    """The tasks of a store, when all of these are among them."""
-    give_up_at = time.monotonic() + DEADLINE_S
-    missing = set(ids)
-    tasks = open_tasks(url)
-    while missing and time.monotonic() < give_up_at:
-        found = tasks.search(limit=len(ids) + 1000)
-        missing = set(ids).difference(one.task.id for one in found)
-        threading.Event().wait(0.1 if missing else 0)
-    assert not missing, f"{len(missing)} of {len(ids)} were not recorded"
-    return tasks
-
-
-def require_each_once(tasks: Tasks, ids: list[str]) -> None:
-    found = [one.task.id for one in tasks.search(limit=len(ids) + 1000)]
-    assert sorted(found) == sorted(ids)
-    assert tasks.dead_letters() == []
-    tasks.close()
-
-
 def test_a_monitor_killed_ten_times_under_load_records_every_task_once(
     app: Celery, words: tuple[str, ...], postgres: "Postgres", tmp_path: Path
 ) -> None:
-    chance = random.Random(5)
-    with sending(app) as sender:
-        for _ in range(10):
-            with monitor_process(tmp_path, *words) as monitor:
-                monitor.wait_for("hears every task")
-                sender.wait_for(chance.randrange(60))
-                monitor.end(signal.SIGKILL)
-        ids = sender.stop()
-    with monitor_process(tmp_path, *words) as monitor:
-        require_each_once(recorded(postgres.url, ids), ids)
-        assert monitor.end(signal.SIGTERM) == 0
+    assert kill_monitors(app, words, postgres.url, tmp_path, 10, random.Random(5)) > 10
 
 
 def test_a_database_that_goes_away_for_long_costs_nothing(
     app: Celery, words: tuple[str, ...], postgres: "Postgres", tmp_path: Path
 ) -> None:
-    with monitor_process(tmp_path, *words) as monitor, sending(app) as sender:
-        monitor.wait_for("hears every task")
-        sender.wait_for(50)
-        postgres.kill()
-        # The waits between its attempts grow: by the eighth, half a minute may have passed.
-        monitor.wait_for("trying again", 8)
-        postgres.restart()
-        monitor.wait_for("the store is back")
-        ids = sender.stop()
-        require_each_once(recorded(postgres.url, ids), ids)
-        assert monitor.end(signal.SIGTERM) == 0
+    # The waits between its attempts grow: by the eighth, half a minute may have passed.
+    sent = take_away(
+        app, words, postgres, postgres.url, tmp_path, lambda one: one.wait_for("trying again", 8)
+    )
+    assert sent > SENT_BEFORE
 
 
 def test_a_broker_that_is_restarted_costs_nothing(
@@ -141,12 +66,12 @@ def test_a_broker_that_is_restarted_costs_nothing(
     with monitor_process(tmp_path, *words) as monitor:
         monitor.wait_for("hears every task")
         with sending(app) as sender:
-            sender.wait_for(50)
+            sender.wait_for(SENT_BEFORE)
             first = list(sender.stop())
         rabbitmq.restart()
         monitor.wait_for("hears every task", 2)
         with closing(make_app(rabbitmq.url, TRACKED, **CONFIRMED)) as other, sending(other) as more:
-            more.wait_for(50)
+            more.wait_for(SENT_BEFORE)
             ids = first + more.stop()
         require_each_once(recorded(postgres.url, ids), ids)
         assert monitor.end(signal.SIGTERM) == 0
