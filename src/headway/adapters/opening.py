@@ -4,13 +4,16 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from headway.adapters.database import Database, require_version
 from headway.adapters.exclusive_use import ExclusiveUse
 from headway.adapters.sql_store import SqlStore
-from headway.adapters.sql_tasks import SqlTasks
 from headway.errors import Rejected
+
+if TYPE_CHECKING:
+    from headway.adapters.sql_tasks import SqlTasks
 
 _FORMS = "a path, sqlite:///path or postgresql://user@host/database"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -35,11 +38,13 @@ def open_store(
         raise
 
 
-def open_tasks(url_or_path: str | Path, *, durable: str = "process") -> SqlTasks:
+def open_tasks(url_or_path: str | Path, *, durable: str = "process") -> "SqlTasks":
     """What is kept of Celery tasks in the store of that name.
 
     Raises: as ``open_store``.
     """
+    from headway.adapters.sql_tasks import SqlTasks
+
     database = _open_database(url_or_path, durable)
     try:
         require_version(database)

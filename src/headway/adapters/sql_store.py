@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.adapters import statements
 from headway.adapters.database import Database, require_version
 from headway.adapters.exclusive_use import ExclusiveUse
 from headway.adapters.sql_leases import SqlLeases, stored_owner
 from headway.adapters.sql_playbooks import SqlPlaybooks
-from headway.adapters.sql_tasks import SqlTasks
 from headway.adapters.sql_tokens import SqlTokens
 from headway.adapters.sql_workers import SqlWorkers
 from headway.errors import Conflict, Lost, Rejected
@@ -30,6 +29,9 @@ from headway.ports.store import (
     storable,
 )
 
+if TYPE_CHECKING:
+    from headway.adapters.sql_tasks import SqlTasks
+
 _PAGE = 5_000  # rows of a journal read, or rows of a forgotten run deleted, at once
 _RUNS = 500  # asked about in one statement
 _HEX = frozenset("0123456789abcdef")
@@ -45,8 +47,10 @@ class SqlStore(SqlPlaybooks, SqlLeases, SqlTokens, SqlWorkers):
             require_version(database)
 
     @property
-    def tasks(self) -> SqlTasks:
+    def tasks(self) -> "SqlTasks":
         """The Celery tasks in the same database, by the same connection."""
+        from headway.adapters.sql_tasks import SqlTasks
+
         return SqlTasks(self._database, self._use)
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:

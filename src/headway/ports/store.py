@@ -1,15 +1,17 @@
 """What remembers runs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from headway.jobs.events import PlainRow, Row
 from headway.jobs.states import RunState
 from headway.ports.leases import Leases
 from headway.ports.playbooks import Playbooks, require_short
 from headway.ports.tokens import Tokens
-from headway.ports.tracking import Tasks
 from headway.ports.workers import Workers
+
+if TYPE_CHECKING:
+    from headway.ports.tracking import Tasks
 
 
 class Owner(NamedTuple):
@@ -155,7 +157,7 @@ class Store(Playbooks, Leases, Tokens, Workers, Protocol):
         """Where it is, for a reader; without password."""
 
     @property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> "Tasks":
         """The Celery tasks in the same place. It is closed with the store, not by itself."""
 
     def begin(self, id: str, launch: Launch, plan: str, jobs: int, owner: Owner, at_us: int) -> int:

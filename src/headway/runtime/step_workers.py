@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway.errors import DefinitionError
-from headway.ports.bus import Bus
 from headway.ports.executor import Executor
 from headway.releases.steps import StepNode
 from headway.runtime import clocks
 from headway.runtime.executors import make
 from headway.runtime.phase_notices import Announce
 from headway.wire import names
+
+if TYPE_CHECKING:
+    from headway.ports.bus import Bus
 
 MOST_WORKERS = 16  # objects of one worker class, in this process
 STOP_LIMIT_S = 1.0  # for a step in hand when its run is over or was stopped, which waited before
@@ -111,7 +113,7 @@ def workers_served(
     commands: Iterable[str],
     stock: StockWorker,
     objects: int,
-    make_one: Callable[[str], Bus],
+    make_one: "Callable[[str], Bus]",
     stop_limit_s: float,
 ) -> Iterator[Sequence[str]]:
     """Serve workers in this process until the block ends: those named, as in ``Hands``, and the
@@ -131,7 +133,7 @@ def _serve(
     command: str,
     one: _Served,
     objects: int,
-    make_one: Callable[[str], Bus],
+    make_one: "Callable[[str], Bus]",
     stop_limit_s: float = STOP_LIMIT_S,
 ) -> None:
     from headway.runtime.worker_trial import served
@@ -143,7 +145,7 @@ def _serve(
         stack.enter_context(serving)
 
 
-def _own_buses() -> Callable[[str], Bus]:
+def _own_buses() -> "Callable[[str], Bus]":
     """To a broker in this process, which is nobody else's."""
     from headway.adapters.memory_broker import MemoryBroker
     from headway.adapters.memory_bus import MemoryBus
@@ -152,7 +154,7 @@ def _own_buses() -> Callable[[str], Bus]:
     return lambda name: MemoryBus(broker)
 
 
-def _buses_at(url: str) -> Callable[[str], Bus]:
+def _buses_at(url: str) -> "Callable[[str], Bus]":
     from headway.adapters.bus_address import parse_bus_url
     from headway.runtime.buses import make_bus
 
