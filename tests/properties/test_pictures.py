@@ -125,6 +125,21 @@ def test_boxes_never_overlap_and_lines_join_what_they_should(graph: Graph) -> No
 
 
 @given(graphs(most=40))
+@settings(deadline=None, max_examples=60)
+def test_no_line_turns_back_on_its_way(graph: Graph) -> None:
+    lines = drawing_of(plain(graph), full=True).lines
+    downwards, rightwards = (
+        all(
+            before[axis - 2] <= after[axis - 2] + 0.01
+            for line in lines
+            for before, after in pairwise(line.path)
+        )
+        for axis in (1, 0)
+    )
+    assert downwards or rightwards
+
+
+@given(graphs(most=40))
 @settings(deadline=None, max_examples=50)
 def test_everything_lies_within_the_picture(graph: Graph) -> None:
     drawing = drawing_of(graph, full=False)

@@ -138,7 +138,10 @@ def _landed(route: list[Point], border: float, left: float, width: float) -> lis
     landed = min(max(x, left + inset), left + width - inset)
     if landed == x:
         return [*route[:-1], (x, border)]
-    turn = border + (_STUB if route[-2][1] > y else -_STUB)
+    before_y = route[-2][1]
+    if len(route) > 2 and abs(before_y - border) <= _STUB:  # the whole run fits in beside it
+        return [*route[:-2], (landed, before_y), (landed, border)]
+    turn = border + (_STUB if before_y > y else -_STUB)
     return [*route[:-1], (x, turn), (landed, turn), (landed, border)]
 
 
