@@ -13,6 +13,7 @@ from celery import Celery, chord
 from cadasta.workertoolbox.conf import Config
 from headway.toolbox import deliveries
 from tests.services.celery_brokers import Broker, broker_of, celery_worker
+from tests.unit.test_toolbox_functional import BROKEN
 from tests.unit.toolbox_apps import PRINTED_ROUTES, an_app, complaints
 
 pytestmark = pytest.mark.services
@@ -48,6 +49,28 @@ def test_routes_that_declare_nothing_are_found_out(
     app = an_app(result_backend=results, task_routes=PRINTED_ROUTES, **broker.settings)
     said = complaints(app)
     assert said.keys() == {"platform", "own", "chord"}
+    assert broker.left() == []
+
+
+# Those in which the broker has a part: each has exchanges and bindings of its own making.
+DELIVERED = (
+    "the exchange is direct",
+    "the platform queue hears one key only",
+    "a queue hears what others should",
+    "an unlisted queue is made up",
+)
+
+
+@KINDS
+@pytest.mark.parametrize("how", DELIVERED)
+def test_a_broken_rule_is_said_on_every_broker_and_nothing_is_left_there(
+    broker: Broker, results: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "ARRIVAL_S", 0.2)  # for what never arrives
+    settings, fail, rule, says = BROKEN[how]
+    said = complaints(an_app(**{"result_backend": results, **broker.settings, **settings}))
+    assert said.keys() == fail
+    assert any(says in sentence for sentence in said[rule]), said[rule]
     assert broker.left() == []
 
 
