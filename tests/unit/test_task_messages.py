@@ -71,6 +71,23 @@ def test_a_task_message_tells_all_that_was_sent() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "queue"),
+    [
+        ("export", "export"),
+        ("0." * 25 + "1.0.1.export.pdf", "export.pdf"),  # 5 s
+        ("0." * 56 + "export", "0." * 28 + "export"),
+        ("0.1.export", "0.1.export"),
+        ("0", "0"),
+    ],
+)
+def test_a_task_that_waited_at_the_broker_is_shown_with_its_queue(key: str, queue: str) -> None:
+    """As Celery sends one with a countdown for a quorum queue."""
+    assert task_of(message()._replace(key=key)).queue == queue
+    sent = {"type": "task-sent", "uuid": "t1", "timestamp": 1.5, "routing_key": key}
+    assert events_of(event(sent)).tasks[0].queue == queue
+
+
 def test_a_message_of_the_first_protocol_is_read_from_its_body() -> None:
     body = {"task": "export.pdf", "id": "t1", "args": [1], "kwargs": {}, "retries": 1, "eta": None}
     heard = Heard(False, "export", {}, "application/json", json.dumps(body).encode(), 5)

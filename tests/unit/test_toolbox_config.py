@@ -193,14 +193,6 @@ def test_any_setting_can_be_overridden_and_reaches_celery(setting: dict[str, Any
     assert configured("export", **setting).conf[name] == setting[name]
 
 
-def test_queues_are_of_the_type_that_celery_is_told() -> None:
-    kinds = {
-        queue.name: (queue.queue_arguments or {}).get("x-queue-type")
-        for queue in Config(["export"], task_default_queue_type="quorum").task_queues
-    }
-    assert kinds == {"celery": "quorum", "export": "quorum", "platform.fifo": None}
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [

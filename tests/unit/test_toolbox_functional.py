@@ -359,6 +359,16 @@ def test_what_was_sent_to_an_unlisted_queue_leaves_no_queue_behind() -> None:
     assert set(app.amqp.queues) == before
 
 
+def test_a_purge_of_what_is_to_be_done_leaves_the_record_alone() -> None:
+    app = an_app(PLATFORM_QUEUE_NAME="unpurged")
+    app.send_task("import.page")
+    assert app.control.purge() >= 1
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        assert (channel._size("import"), channel._size("unpurged")) == (0, 1)
+        channel._purge("unpurged")
+
+
 def test_the_tests_of_two_apps_are_two_classes() -> None:
     one, other = build_functional_tests(an_app()), build_functional_tests(an_app())
     assert one is not other

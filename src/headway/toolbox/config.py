@@ -167,13 +167,7 @@ class Config:
         exchange = Exchange(
             self._get("task_default_exchange"), type=self._get("task_default_exchange_type")
         )
-        # As Celery makes the queues that it makes itself.
-        kind = "quorum" if self._get("task_default_queue_type") == "quorum" else None
-        arguments = {"x-queue-type": kind} if kind else None
-        queues = {
-            Queue(name, exchange, routing_key=name, queue_arguments=arguments)
-            for name in (default, *own)
-        }
+        queues = {Queue(name, exchange, routing_key=name) for name in (default, *own)}
         return queues | {
             platform.PlatformQueue(heard_by_all, exchange, routing_key=platform.HEARS_ALL)
         }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from headway.errors import WireError
 from headway.tracking.heard import Heard
-from headway.tracking.messages import DEPTH_SAID, id_in, moment, parent_in, short, whole
+from headway.tracking.messages import DEPTH_SAID, id_in, moment, parent_in, queue_in, short, whole
 from headway.tracking.states import FINALITY, TaskState
 from headway.tracking.task import RECEIVER, REPR, SENDER, Task
 
@@ -87,7 +87,7 @@ def _text(value: Any) -> str | None:
 
 def _sent(event: Mapping[str, Any], at_us: int, worker: str | None) -> Task:
     return _described(event, SENDER)._replace(
-        queue=short(event.get("routing_key") or event.get("queue")), sent_us=at_us
+        queue=queue_in(event.get("routing_key") or event.get("queue")), sent_us=at_us
     )
 
 

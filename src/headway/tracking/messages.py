@@ -6,6 +6,7 @@ wrote them there for people to read.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+_DELAYED = re.compile(r"^(?:[01]\.){28}(?=.)")
 _value_at = json.JSONDecoder(parse_constant=_refuse).raw_decode
 
 
@@ -61,7 +63,7 @@ def _second(heard: Heard) -> Task:
         whole(headers.get("replaced_task_nesting")),
         MESSAGE,
         short(headers["task"]),
-        short(heard.key),
+        queue_in(heard.key),
         short(headers.get("root_id")),
         short(headers.get("group")),
         args,
@@ -96,7 +98,7 @@ def _first(heard: Heard) -> Task:
         retries=whole(body.get("retries")),
         told_by=MESSAGE,
         name=short(body["task"]),
-        queue=short(heard.key),
+        queue=queue_in(heard.key),
         group=short(body.get("taskset") or body.get("group")),
         args=cut(args),
         kwargs=cut(kwargs),
@@ -217,6 +219,13 @@ def short(value: Any) -> str | None:
         return None
     text = value if isinstance(value, str) else str(value)
     return text if len(text) <= NAME_CHARACTERS else text[: NAME_CHARACTERS - 1] + "…"
+
+
+def queue_in(key: Any) -> str | None:
+    """A task that waits at the broker until it is due comes with how long it waited before its key:
+    28 digits and dots. Source: kombu's native delayed delivery, for quorum queues."""
+    name = short(key)
+    return name if name is None or name[0] not in "01" else _DELAYED.sub("", name, count=1)
 
 
 def cut(text: str | None) -> str | None:
