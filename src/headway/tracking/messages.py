@@ -21,6 +21,7 @@ ARGUMENTS_CHARACTERS = 8_192  # of args, and of kwargs, that are kept
 EXTRA_CHARACTERS = 4_096
 ID_CHARACTERS = 255
 NAME_CHARACTERS = 255
+YEAR_9999_US = 253_370_764_800_000_000
 DEPTH_SAID = "nested too deep"
 _JSONS = frozenset(("application/json", "application/x-json"))
 _COMPRESSIONS = {
@@ -75,7 +76,7 @@ def _second(heard: Heard) -> Task:
         _extra({name: headers[name] for name in sorted(unknown)}) if unknown else None,
         heard.size or len(heard.body),
         parent_in(headers.get("parent_id"), headers["id"]),
-        heard.sent_us if heard.sent_us is not None else _stamped(headers),
+        _sent_us(heard),
         heard.at_us,
     )
 
@@ -106,7 +107,7 @@ def _first(heard: Heard) -> Task:
         eta_us=moment(body.get("eta")),
         expires_us=moment(body.get("expires")),
         body_bytes=len(heard.body),
-        sent_us=heard.sent_us if heard.sent_us is not None else _stamped(heard.headers),
+        sent_us=_sent_us(heard),
         heard_us=heard.at_us,
     )
 
@@ -196,10 +197,12 @@ def _extra(headers: Mapping[str, Any]) -> str | None:
     return text if len(text) <= EXTRA_CHARACTERS else json.dumps({"left out": len(text)})
 
 
-def _stamped(headers: Mapping[str, Any]) -> int | None:
-    """What RabbitMQ writes, if it is configured to."""
-    stamp = headers.get("timestamp_in_ms")
-    return stamp * 1000 if type(stamp) is int and 0 < stamp < 2**52 else None
+def _sent_us(heard: Heard) -> int | None:
+    """As the message says, or what RabbitMQ writes, if it is configured to."""
+    if heard.sent_us is not None:
+        return known_us(heard.sent_us)
+    stamp = heard.headers.get("timestamp_in_ms")
+    return known_us(stamp * 1000) if type(stamp) is int and stamp > 0 else None
 
 
 # What other messages have in common with these.
@@ -240,6 +243,11 @@ def whole(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
+def known_us(at_us: int) -> int | None:
+    """A moment that can be written down, wherever its reader lives; else it is not known."""
+    return at_us if 0 <= at_us < YEAR_9999_US else None
+
+
 def moment(value: Any) -> int | None:
     """ISO 8601, as Celery writes times; one without a zone is UTC."""
     if not isinstance(value, str):
@@ -248,6 +256,6 @@ def moment(value: Any) -> int | None:
         at = datetime.fromisoformat(value)
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-        return round(at.timestamp() * 1_000_000)
+        return known_us(round(at.timestamp() * 1_000_000))
     except (ValueError, OverflowError):
         return None
