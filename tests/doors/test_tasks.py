@@ -50,6 +50,9 @@ def test_tasks_are_listed_the_newest_first(tracked: Place) -> None:
         (["--state", "succeeded"], ["child"]),
         (["--queue", "nowhere"], []),
         (["--since", "30d"], []),
+        (["--until", "30d", "--limit", "2"], ["other", "child"]),
+        (["--since", "9999w", "--until", "2000w"], ["other", "child", "root"]),
+        (["--until", "9999w"], []),
     ],
 )
 def test_tasks_are_searched(tracked: Place, words: list[str], expected: list[str]) -> None:
