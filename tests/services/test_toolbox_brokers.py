@@ -74,6 +74,24 @@ def test_a_broken_rule_is_said_on_every_broker_and_nothing_is_left_there(
     assert broker.left() == []
 
 
+@pytest.mark.parametrize("kind", ["sqs"])
+def test_names_that_sqs_does_not_take_or_tell_apart_are_said(
+    broker: Broker, results: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "ARRIVAL_S", 0.2)
+    app = Celery("same", set_as_current=False)
+    app.config_from_object(Config(["a.b", "a-b"], result_backend=results, **broker.settings))
+    said = complaints(app)
+    assert said.keys() == {"own", "chord"}
+    assert "bind each queue by its own name" in said["own"][0]
+    app = Celery("strange", set_as_current=False)
+    app.config_from_object(Config(["a b"], result_backend=results, **broker.settings))
+    said = complaints(app)
+    assert said.keys() == {"default", "own", "chord", "consumers"}
+    assert said["consumers"][0].startswith("a Celery worker of this app cannot consume its queues")
+    assert "Can only include alphanumeric characters" in said["own"][0]
+
+
 def producer(settings: dict[str, Any]) -> Celery:
     app = Celery("producer", set_as_current=False)
     app.config_from_object(Config(**settings))
