@@ -12,10 +12,11 @@ import pytest
 
 from headway.adapters.opening import open_store, open_tasks
 from headway.errors import Refused
-from headway.ports.tracking import Tasks
+from headway.ports.tracking import Sought, Tasks
 from headway.testing.memory_tasks import MemoryTasks
 from headway.testing.tasks import NEWS, SENT, StoreResult, TasksContract
 from headway.tracking.results import Result, read_value
+from headway.tracking.states import TaskState
 from headway.tracking.task import Task
 
 if TYPE_CHECKING:
@@ -148,6 +149,50 @@ def test_a_result_kept_as_text_is_read_like_one_kept_as_bytes(tmp_path: Path) ->
         connection.execute(ROW.format("'t1', 'SUCCESS', '[\"ä\"]', NULL, NULL"))
         connection.commit()
         assert tasks.task("t1").result == ("SUCCESS", None, '["ä"]', "json", None)
+
+
+STRANGE = ("garbage", "", "infinity", "0000-01-01 00:00:00", "12026-01-01 00:00:00")
+
+
+def test_a_result_with_a_strange_time_is_read_without_it(tmp_path: Path) -> None:
+    with (
+        closing(open_tasks(tmp_path / "headway.db")) as tasks,
+        closing(sqlite3.connect(tmp_path / "headway.db")) as file,
+    ):
+        file.execute(TABLE.format(bytes="BLOB", moment="DATETIME", numbered="AUTOINCREMENT"))
+        for number, at in enumerate(STRANGE):
+            row = (f"t{number}", "HALFWAY", b"1", at, None)
+            file.execute(ROW.format("?, ?, ?, ?, ?"), row)
+        file.commit()
+        shown_without_time(tasks, len(STRANGE))
+
+
+@pytest.mark.services
+def test_who_may_store_results_cannot_hide_the_others_by_a_strange_time(
+    postgres: "Postgres",
+) -> None:
+    moments = ("infinity", "-infinity", "4713-01-01 BC", "294276-12-31", "10000-01-01")
+    with (
+        closing(open_tasks(postgres.url)) as tasks,
+        psycopg.connect(postgres.url, autocommit=True) as owner,
+    ):
+        owner.execute(TABLE.format(bytes="BYTEA", moment="TIMESTAMP", numbered=""))
+        for number, at in enumerate(moments):
+            row = (f"t{number}", "HALFWAY", b"1", at, None)
+            owner.execute(ROW.format("%s, %s, %s, %s, %s"), row)
+        shown_without_time(tasks, len(moments))
+
+
+def shown_without_time(tasks: Tasks, count: int) -> None:
+    names = [f"t{number}" for number in range(count)]
+    tasks.record([SENT._replace(id=name) for name in names])
+    assert {tasks.task(name).result for name in names} == {
+        Result("HALFWAY", None, "1", "json", None)
+    }
+    found = tasks.search(Sought(state=TaskState.STARTED), count + 1)
+    assert sorted(one.task.id for one in found) == names
+    assert {one.state for one in found} == {TaskState.STARTED}
+    tasks.forget(1, 1)
 
 
 def test_a_file_in_which_celery_was_first_becomes_a_store(tmp_path: Path) -> None:

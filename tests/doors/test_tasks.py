@@ -50,6 +50,9 @@ def test_tasks_are_listed_the_newest_first(tracked: Place) -> None:
         (["--state", "succeeded"], ["child"]),
         (["--queue", "nowhere"], []),
         (["--since", "30d"], []),
+        (["--until", "30d", "--limit", "2"], ["other", "child"]),
+        (["--since", "9999w", "--until", "2000w"], ["other", "child", "root"]),
+        (["--until", "9999w"], []),
     ],
 )
 def test_tasks_are_searched(tracked: Place, words: list[str], expected: list[str]) -> None:
@@ -132,15 +135,53 @@ def test_an_empty_store_says_what_fills_it(place: Place) -> None:
     [
         (["tasks", "--state", "lost"], "there are unknown, sent"),
         (["tasks", "--since", "soon"], "write a number and m, h, d or w"),
+        (["tasks", "--since", ""], "write a number and m, h, d or w"),
+        (["tasks", "--limit", "99999999999999999999"], "is not in the range"),
+        (["runs", "--limit", "99999999999999999999"], "is not in the range"),
+        (["prune", "--keep", "99999999999999999999"], "is not in the range"),
+        (["tasks", "--name", "*.pdf"], "a star stands at the end"),
+        (["tasks", ""], "the ID is empty"),
+        (["tasks", "child", "--dead"], "leave the ID out"),
+        (["tasks", "child", "--name", "export.pdf"], "it says nothing beside an ID"),
+        (["tasks", "--dead", "--state", "failed"], "it says nothing beside --dead"),
         (["monitor"], "where are the tasks? Give -A"),
         (["monitor", "-A", "proj", "--broker", "amqp://"], "where are the tasks?"),
         (["monitor", "-A", "no_such_module:app"], "there is no Celery app 'no_such_module:app'"),
+        (["monitor", "-A", "./proj.py"], "that is no name of a module"),
+        (["monitor", "-A", "json:loads"], "that is a function"),
         (["monitor", "--broker", "localhost"], "a broker's URL begins with"),
+        (["monitor", "--broker", "amqp://a:b@[::1/shop"], "the bus's URL cannot be read"),
         (["monitor", "--broker", "nonsense://"], "Celery knows no broker"),
     ],
 )
 def test_what_is_mistyped_is_told(tracked: Place, words: list[str], said: str) -> None:
     assert said in tracked.type(*words, code=64).err
+
+
+def test_an_age_beyond_all_measure_is_no_error(tracked: Place) -> None:
+    found = tracked.type("tasks", "--since", "99999999w", "--json").json
+    assert [one["task"] for one in found] == ["other", "child", "root"]
+    assert "forgot 0 runs of" in tracked.type("prune", "--older-than", "99999999w").out
+
+
+def test_an_app_whose_module_fails_is_the_modules_fault(place: Place) -> None:
+    place.write("broken.py", "raise ZeroDivisionError('of its own')")
+    said = place.type("monitor", "-A", "broken:app", code=64).err
+    assert "'broken:app' cannot be imported: ZeroDivisionError: of its own" in said
+    assert "python -c 'import broken' shows where" in said
+
+
+def test_a_broker_that_is_typed_wins_over_celerys_variables(
+    place: Place,
+) -> None:
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL"):
+        place.environment[name] = "amqp://a:b@127.0.0.1:1//"
+    with place.begin("monitor", "--broker", "memory://") as monitor:
+        assert monitor.stderr is not None
+        line = monitor.stderr.readline()
+        monitor.terminate()
+        assert "hears every task" in line
+        assert monitor.wait(60) == 0
 
 
 def test_everybodys_password_is_refused_beyond_this_machine(place: Place) -> None:

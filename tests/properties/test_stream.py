@@ -161,6 +161,7 @@ class Wire(Stream):
     def __init__(self) -> None:
         self._takers = {}
         self._frame_buffer = b""
+        self.bytes_received = 0
         self.left: list[bytes] = []
 
     @property
@@ -191,6 +192,7 @@ def test_messages_are_put_together_wherever_the_network_cuts_them(
     assert b"".join(wire.left) == other + elsewhere + heartbeat * len(messages)
     assert taken == [expected(one, tag) for tag, one in enumerate(messages, 1)]
     assert wire._frame_buffer == b""
+    assert wire.bytes_received == len(stream)  # else pika takes the broker for dead
 
 
 def expected(one: Sent, tag: int) -> tuple[Any, ...]:

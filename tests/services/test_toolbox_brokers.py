@@ -13,6 +13,7 @@ from celery import Celery, chord
 from cadasta.workertoolbox.conf import Config
 from headway.toolbox import deliveries
 from tests.services.celery_brokers import Broker, broker_of, celery_worker
+from tests.unit.test_toolbox_functional import BROKEN
 from tests.unit.toolbox_apps import PRINTED_ROUTES, an_app, complaints
 
 pytestmark = pytest.mark.services
@@ -49,6 +50,46 @@ def test_routes_that_declare_nothing_are_found_out(
     said = complaints(app)
     assert said.keys() == {"platform", "own", "chord"}
     assert broker.left() == []
+
+
+# Those in which the broker has a part: each has exchanges and bindings of its own making.
+DELIVERED = (
+    "the exchange is direct",
+    "the platform queue hears one key only",
+    "a queue hears what others should",
+    "an unlisted queue is made up",
+)
+
+
+@KINDS
+@pytest.mark.parametrize("how", DELIVERED)
+def test_a_broken_rule_is_said_on_every_broker_and_nothing_is_left_there(
+    broker: Broker, results: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "ARRIVAL_S", 0.2)  # for what never arrives
+    settings, fail, rule, says = BROKEN[how]
+    said = complaints(an_app(**{"result_backend": results, **broker.settings, **settings}))
+    assert said.keys() == fail
+    assert any(says in sentence for sentence in said[rule]), said[rule]
+    assert broker.left() == []
+
+
+@pytest.mark.parametrize("kind", ["sqs"])
+def test_names_that_sqs_does_not_take_or_tell_apart_are_said(
+    broker: Broker, results: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "ARRIVAL_S", 0.2)
+    app = Celery("same", set_as_current=False)
+    app.config_from_object(Config(["a.b", "a-b"], result_backend=results, **broker.settings))
+    said = complaints(app)
+    assert said.keys() == {"own", "chord"}
+    assert "bind each queue by its own name" in said["own"][0]
+    app = Celery("strange", set_as_current=False)
+    app.config_from_object(Config(["a b"], result_backend=results, **broker.settings))
+    said = complaints(app)
+    assert said.keys() == {"default", "own", "chord", "consumers"}
+    assert said["consumers"][0].startswith("a Celery worker of this app cannot consume its queues")
+    assert "Can only include alphanumeric characters" in said["own"][0]
 
 
 def producer(settings: dict[str, Any]) -> Celery:

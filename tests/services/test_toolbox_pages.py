@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +21,9 @@ from celery import Celery
 from kombu import Connection
 
 from cadasta.workertoolbox.conf import Config
+from headway.adapters.celery_feeds.apps import feed_of_broker
+from headway.adapters.celery_feeds.system import System
+from headway.runtime import clocks
 from tests.docs.console import LEFT_BY_USERS, REPOSITORY, blocks
 from tests.services.celery_brokers import SQS_OPTIONS, celery_worker
 from tests.services.postgres import Postgres, find_binaries
@@ -56,7 +60,7 @@ def _no_connection_is_kept() -> Iterator[None]:
 def url_of(rabbitmq: RabbitMQ, user: str) -> str:
     """Of a user with the rights that the page gives."""
     (line,) = [
-        one for one in shell_lines("docs/how-to/celery-on-rabbitmq.md") if f" {user} " in one
+        one for one in shell_lines("docs/how-to/celery-on-rabbitmq.md") if f"-p shop {user} " in one
     ]
     *_, configure, write, read = shlex.split(line)
     return rabbitmq.make_user(user, configure, write, read)
@@ -77,6 +81,27 @@ def test_who_sends_and_who_works_need_no_more_rights_on_rabbitmq_than_the_page_g
         assert sent.get(timeout=60, interval=0.1) == "a"
     with Connection(url) as connection, pytest.raises(AccessRefused):
         connection.channel().basic_get("platform.fifo")
+
+
+@pytest.mark.parametrize(("user", "with_events"), [("monitor", False), ("watcher", True)])
+def test_the_monitor_needs_no_more_rights_on_rabbitmq_than_the_page_gives(
+    user: str, with_events: bool, rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    results = f"db+sqlite:///{tmp_path / 'results.db'}"
+    settings = {"queues": ["export"], "broker_url": rabbitmq.url, "result_backend": results}
+    app = Celery("producer", set_as_current=False)
+    app.config_from_object(Config(**settings))
+    app.send_task("export.note", args=["a"])
+    system = System(with_events=with_events)
+    with (
+        celery_worker(tmp_path, settings),
+        closing(feed_of_broker(url_of(rabbitmq, user), system, clocks.now_us)) as feed,
+    ):
+        assert feed.open().hears_workers is with_events
+        if with_events:
+            feed.enable_events()
+        heard = {one.is_event for _ in (1, 2)[: 1 + with_events] for one in feed.fetch(1, 30)}
+    assert heard == ({False, True} if with_events else {False})
 
 
 def test_the_functional_tests_pass_with_the_rights_that_the_page_gives(

@@ -71,6 +71,37 @@ def test_a_task_message_tells_all_that_was_sent() -> None:
     )
 
 
+@pytest.mark.parametrize("eta", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00", "soon"])
+def test_a_time_that_cannot_be_written_down_is_not_known(eta: str) -> None:
+    """Else one message would keep everybody from the list that it stands in."""
+    assert task_of(message(eta=eta)).eta_us is None
+    assert task_of(message(timestamp_in_ms=2**50)).sent_us is None
+    assert task_of(message()._replace(sent_us=2**62)).sent_us is None
+
+
+@pytest.mark.parametrize("at", [2**39, 10**400, -1, float("nan"), float("inf"), True, "1", None])
+def test_an_event_at_no_time_is_a_dead_letter_and_no_end_of_the_monitor(at: Any) -> None:
+    with pytest.raises(WireError, match="without a time"):
+        events_of(event({"type": "task-started", "uuid": "t1", "timestamp": at}))
+
+
+@pytest.mark.parametrize(
+    ("key", "queue"),
+    [
+        ("export", "export"),
+        ("0." * 25 + "1.0.1.export.pdf", "export.pdf"),  # 5 s
+        ("0." * 56 + "export", "0." * 28 + "export"),
+        ("0.1.export", "0.1.export"),
+        ("0", "0"),
+    ],
+)
+def test_a_task_that_waited_at_the_broker_is_shown_with_its_queue(key: str, queue: str) -> None:
+    """As Celery sends one with a countdown for a quorum queue."""
+    assert task_of(message()._replace(key=key)).queue == queue
+    sent = {"type": "task-sent", "uuid": "t1", "timestamp": 1.5, "routing_key": key}
+    assert events_of(event(sent)).tasks[0].queue == queue
+
+
 def test_a_message_of_the_first_protocol_is_read_from_its_body() -> None:
     body = {"task": "export.pdf", "id": "t1", "args": [1], "kwargs": {}, "retries": 1, "eta": None}
     heard = Heard(False, "export", {}, "application/json", json.dumps(body).encode(), 5)

@@ -1,8 +1,11 @@
 """``Config`` claim by claim, after the text that describes it, and what was decided beside it."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,7 +49,17 @@ def test_queues_are_given_by_position_or_by_name_and_stored_as_QUEUES(config: Co
     assert config.QUEUES == ["export"]
 
 
-@pytest.mark.parametrize("queues", ["export", None, 3, ["export", ""], ["a", None], ["a.*"], ["#"]])
+@pytest.mark.parametrize("queues", [("export",), {"export"}, {"export": 1}, frozenset({"export"})])
+def test_any_collection_of_names_will_do(queues: Any) -> None:
+    config = Config(queues)
+    assert {queue.name for queue in config.task_queues} == {"celery", "export", "platform.fifo"}
+    assert config.QUEUES is queues
+
+
+@pytest.mark.parametrize(
+    "queues",
+    ["export", b"bytes", iter(["export"]), None, 3, ["export", ""], ["a", None], ["a.*"], ["#"]],
+)
 def test_what_is_no_list_of_names_is_refused(queues: Any) -> None:
     with pytest.raises(DefinitionError, match="queues"):
         Config(queues)
@@ -94,6 +107,19 @@ def test_each_route_names_its_queue_and_declares_every_queue() -> None:
 
 def test_the_route_for_all_others_is_the_last() -> None:
     assert list(Config(["a", "b"]).task_routes) == ["celery.*", "a.*", "b.*", "*"]
+
+
+@pytest.mark.parametrize("queues", [["export", "export.pdf"], ["export.pdf", "export"]])
+def test_of_two_queues_that_fit_the_one_with_the_longer_name_is_taken(queues: list[str]) -> None:
+    router = configured(*queues, "celery.own").amqp.router
+    names = ("export.pdf.page", "export.pdf", "export.page", "celery.own.task", "celery.backend")
+    assert [router.route({}, name)["queue"].name for name in names] == [
+        "export.pdf",
+        "export",
+        "export",
+        "celery.own",
+        "celery",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +191,76 @@ def test_who_wants_pickle_gets_it_with_a_warning(setting: dict[str, Any]) -> Non
 def test_any_setting_can_be_overridden_and_reaches_celery(setting: dict[str, Any]) -> None:
     (name,) = setting
     assert configured("export", **setting).conf[name] == setting[name]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BROKER_URL", "broker_url"),
+        ("CELERY_TASK_SERIALIZER", "task_serializer"),
+        ("CELERYD_CONCURRENCY", "worker_concurrency"),
+    ],
+)
+def test_a_setting_by_an_old_name_is_refused_with_its_new_one(old: str, new: str) -> None:
+    with pytest.raises(DefinitionError, match=f"{old} is an old name of Celery's: write {new}"):
+        Config([], **{old: "amqp://"})
+
+
+class Ours(Config):
+    """As a project may have one for all its apps."""
+
+    task_track_started = False
+    worker_concurrency = 3
+    broker_url = "redis://:s3cr3t@127.0.0.1:6379/0"
+    broker_transport = "sqs"
+    RESULT_DB_NAME = "ours"
+
+    def queue_of(self) -> None:
+        """No setting."""
+
+
+def test_a_class_of_ones_own_gives_settings_as_attributes() -> None:
+    config = Ours(["export"], worker_concurrency=4)
+    app = Celery("ours", set_as_current=False)
+    app.config_from_object(config)
+    assert (app.conf.task_track_started, app.conf.worker_concurrency) == (False, 4)
+    assert (app.conf.broker_transport, app.conf.broker_transport_options) == (None, {})
+    assert config.result_backend.endswith("/ours")
+    shown = repr(config)
+    assert shown.startswith("Ours(queues=['export'], ")
+    assert "broker_url='redis://:**@127.0.0.1:6379/0'" in shown
+    assert "queue_of" not in shown
+
+
+def test_pickle_in_a_class_of_ones_own_is_warned_of_too() -> None:
+    class Pickling(Config):
+        accept_content = ("json", "pickle")
+
+    with pytest.warns(UserWarning, match="accept_content allows pickle"):
+        Pickling([])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+def test_a_copy_is_the_same_configuration(copied: Any) -> None:
+    config = Config(["export"], broker_url="memory://")
+    assert repr(copied(config).task_routes) == repr(config.task_routes)
+    assert copied(config).task_queues == config.task_queues
+    assert copied(config).QUEUES == ["export"]
+
+
+def test_celery_finds_it_by_its_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "told_settings.py").write_text(
+        "from cadasta.workertoolbox.conf import Config\n"
+        "config = Config(['export'], broker_url='memory://')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    app = Celery("named", set_as_current=False)
+    app.config_from_object("told_settings:config")
+    assert set(app.amqp.queues) == {"celery", "export", "platform.fifo"}
+    app.conf.worker_concurrency = 3
+    assert app.conf.worker_concurrency == 3
 
 
 def test_queues_and_routes_follow_an_exchange_and_a_default_queue_of_ones_own() -> None:
@@ -253,6 +349,12 @@ def test_an_argument_wins_over_a_variable_and_that_over_the_default(
     assert getattr(Config([], **{name: "given"}), name) == "given"
 
 
+@pytest.mark.parametrize("name", ["PLATFORM_QUEUE_NAME", *_OWN])
+def test_none_counts_as_unset_where_it_is_no_value(name: str) -> None:
+    """``RESULT_DB_PASS=os.environ.get("OUR_PASSWORD")``."""
+    assert getattr(Config([], **{name: None}), name) == getattr(Config([]), name)
+
+
 def test_the_prefix_stands_before_the_names_on_SQS(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUEUE_PREFIX", "prod")
     assert Config([]).broker_transport_options["queue_name_prefix"] == "prod-"
@@ -269,6 +371,8 @@ def test_results_go_to_the_platforms_database() -> None:
         ("db.example.org:6000", "5433", ("db.example.org", 6000)),
         ("::1", "5432", ("::1", 5432)),
         ("[::1]:6000", "5432", ("::1", 6000)),
+        ("db.example.org:", "5433", ("db.example.org", 5433)),
+        (" db.example.org\n", "5433", ("db.example.org", 5433)),
     ],
 )
 def test_the_port_is_added_unless_the_host_has_one(host: str, port: str, seen: Any) -> None:
@@ -317,12 +421,24 @@ def test_settings_are_shown_and_what_is_the_classs_own_is_not() -> None:
         {"broker_password": "s3cr3t"},
         {"broker_transport_options": {"predefined_queues": {"a": {"secret_access_key": "s3cr3t"}}}},
         {"redis_password": "s3cr3t"},
+        {"broker_url": "amqp://worker:s3cr3t'@127.0.0.1//"},
+        {"broker_url": "amqp://worker:s3cr3t;s3cr3t s3cr3t@s3cr3t/:@127.0.0.1//"},
+        {"broker_url": ("amqp://worker:s3cr3t'@a//", "amqp://worker:s3cr3t@b//")},
+        {"result_backend": "db+postgresql://worker@a/b?connect_timeout=3&password=s3cr3t"},
+        {"broker_transport_options": {"aws_session_token": "s3cr3t"}},
+        {"azureblockblob_connection_string": "AccountKey=s3cr3t"},
     ],
 )
 def test_a_password_is_never_shown(settings: dict[str, Any]) -> None:
     shown = repr(Config([], **settings))
     assert "s3cr3t" not in shown
     assert "**" in shown
+
+
+def test_hosts_of_urls_are_shown_whatever_their_passwords() -> None:
+    urls = "amqp://w:a@one//;amqp://w:b@two//;redis://three:6379/0"
+    shown = repr(Config([], broker_url=urls))
+    assert "broker_url='amqp://w:**@one//;amqp://w:**@two//;redis://three:6379/0'" in shown
 
 
 def test_celerys_own_report_shows_no_password_either() -> None:

@@ -11,7 +11,10 @@ from kombu import Exchange, Queue
 from kombu.pools import connections, producers
 from kombu.transport.memory import Channel, Transport
 
-from headway.errors import Unavailable
+from cadasta.workertoolbox.conf import Config
+from headway.adapters.celery_feeds.apps import feed_of_app, mistaken_broker
+from headway.adapters.celery_feeds.system import System
+from headway.errors import DefinitionError, Unavailable
 from headway.toolbox import platform
 from headway.toolbox.apart import apart
 from headway.toolbox.deliveries import Deliveries
@@ -335,11 +338,35 @@ def test_a_broker_that_is_away_is_named_without_its_password() -> None:
         _ = Deliveries(app).unrouted
 
 
+def test_a_url_that_comes_too_late_for_config_is_named() -> None:
+    """``Config`` has made its mind up for SQS, and Celery would speak that to Redis."""
+    late = Celery("late", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    late.config_from_object(Config(["export"]))
+    said = "broker_transport 'sqs' stands beside a broker_url that begins with redis://"
+    with pytest.raises(Unavailable, match=said):
+        _ = Deliveries(late).unrouted
+    with pytest.raises(DefinitionError, match=said):
+        feed_of_app(late, System(), lambda: 0)
+    early = Celery("early", broker="sqs://a:b@127.0.0.1:1", set_as_current=False)
+    early.config_from_object(Config(["export"]))
+    assert mistaken_broker(early) == mistaken_broker(an_app()) == ""
+
+
 def test_what_was_sent_to_an_unlisted_queue_leaves_no_queue_behind() -> None:
     app = an_app(task_create_missing_queues=True)
     before = set(app.amqp.queues)
     assert Deliveries(app).unlisted.refusal is None
     assert set(app.amqp.queues) == before
+
+
+def test_a_purge_of_what_is_to_be_done_leaves_the_record_alone() -> None:
+    app = an_app(PLATFORM_QUEUE_NAME="unpurged")
+    app.send_task("import.page")
+    assert app.control.purge() >= 1
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        assert (channel._size("import"), channel._size("unpurged")) == (0, 1)
+        channel._purge("unpurged")
 
 
 def test_the_tests_of_two_apps_are_two_classes() -> None:

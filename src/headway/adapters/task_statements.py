@@ -43,13 +43,19 @@ HAS_RESULTS: Mapping[str, str] = {
     "sqlite": "SELECT count(*) FROM sqlite_master WHERE name = 'celery_taskmeta'",
     "postgres": "SELECT count(to_regclass('celery_taskmeta'))",
 }
-# In UTC without saying so; to the microsecond.
+# In UTC without saying so; to the microsecond. Whoever may store results may store a time that is
+# none, or in no year that can be written: it counts as not known.
+_SANE = "results.date_done BETWEEN '0001-01-02' AND '9999-12-30'"
 _DONE: Mapping[str, str] = {
     "sqlite": (
-        "(CAST(strftime('%s', substr(results.date_done, 1, 19)) AS INTEGER) * 1000000"
-        " + CAST(substr(results.date_done || '000000', 21, 6) AS INTEGER))"
+        f"(CASE WHEN {_SANE}"
+        " THEN CAST(strftime('%s', substr(results.date_done, 1, 19)) AS INTEGER) * 1000000"
+        " + CAST(substr(results.date_done || '000000', 21, 6) AS INTEGER) END)"
     ),
-    "postgres": "CAST(extract(epoch FROM results.date_done) * 1000000 AS bigint)",
+    "postgres": (
+        f"(CASE WHEN {_SANE}"
+        " THEN CAST(extract(epoch FROM results.date_done) * 1000000 AS bigint) END)"
+    ),
 }
 _SIZE: Mapping[str, str] = {
     "sqlite": "length(CAST(results.result AS BLOB))",
@@ -94,7 +100,7 @@ def state(dialect: str, *, with_results: bool) -> str:
         "CASE WHEN results.status IS NULL OR results.status = 'PENDING' THEN tasks.state"
         f" WHEN {finality} > 0 OR tasks.finality > 0 THEN"
         f" CASE WHEN {finality} >= tasks.finality THEN {told} ELSE tasks.state END"
-        " WHEN results.date_done IS NULL THEN"
+        f" WHEN {done} IS NULL THEN"
         f" CASE WHEN tasks.state IN ({before_work}) THEN {told} ELSE tasks.state END"
         f" WHEN {done} >= tasks.progress_us THEN {told} ELSE tasks.state END"
     )

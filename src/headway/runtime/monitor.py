@@ -128,7 +128,8 @@ class Monitor:
         try:
             self._tasks = self._open_tasks()
         except Unavailable as error:
-            _LOG.warning("%s; goes on without it until something is to be recorded", error)
+            said = str(error).rstrip(".")
+            _LOG.warning("%s; goes on without it until something is to be recorded", said)
 
     def _listen(self) -> None:
         reach = self._feed.open()
@@ -217,7 +218,7 @@ class Monitor:
 
     def _wait(self, failures: int, error: Unavailable) -> None:
         if not self._stopping.is_set():
-            _LOG.warning("%s; trying again", error)
+            _LOG.warning("%s; trying again", str(error).rstrip("."))
             self._stopping.wait(wait_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S, self._chance))
         else:  # the last attempts are made in haste
             threading.Event().wait(FIRST_WAIT_S)

@@ -19,6 +19,7 @@ from kombu.exceptions import KombuError
 from kombu.transport import virtual
 from kombu.utils.collections import eqhash
 
+from headway.adapters.celery_feeds.apps import mistaken_broker
 from headway.errors import Unavailable
 
 CONNECT_S = 5.0
@@ -35,6 +36,7 @@ class Place:
         self.queues: dict[str, ApartChannel] = {}  # and the channel that declared it last
         self.exchanges: set[str] = set()
         self.consumed: list[str] = []
+        self.made_by_sending: set[str] = set()  # queues that nobody has declared nor bound
         self.channels: list[ApartChannel] = []
 
     def __call__(self, name: str) -> str:
@@ -56,7 +58,9 @@ class Place:
         """Deletes all that was declared, messages included."""
         if isinstance(self.channel.real, virtual.Channel):
             for name, channel in self.queues.items():
-                channel.queue_delete(name)  # only this one knows how it is bound, and so deletes it
+                _delete(channel, name)  # only this one knows how it is bound, and so deletes it
+            for name in self.made_by_sending.difference(self.queues):
+                self.channel.real._delete(self(name), "", "", "")
             for name in self.exchanges:
                 _forget_exchange(self.channel.real, self(name))
         else:
@@ -120,6 +124,8 @@ class ApartChannel:
     ) -> Any:
         # Through the default exchange the key is the name of a queue.
         key = routing_key if exchange else self._place(routing_key)
+        if not exchange and isinstance(self.real, virtual.Channel):
+            self._place.made_by_sending.add(routing_key)  # where there is none, it is made
         return self.real.basic_publish(
             message, exchange=self._place(exchange), routing_key=key, **options
         )
@@ -173,6 +179,8 @@ def apart(app: Any) -> Iterator[Place]:
 
 
 def _connect(place: Place) -> None:
+    if mistaken := mistaken_broker(place.app):
+        raise Unavailable(mistaken)
     connection = place.connection
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_S)
@@ -181,6 +189,15 @@ def _connect(place: Place) -> None:
             f"the broker {connection.as_uri()} does not answer ({error}):"
             " start it, or name another in broker_url"
         ) from error
+
+
+def _delete(channel: ApartChannel, queue: str) -> None:
+    try:
+        channel.queue_delete(queue)
+    except Exception as error:
+        # On SQS two names may be of one queue (a.b and a-b), which went with the first.
+        if type(error).__name__ != "QueueDoesNotExist":
+            raise
 
 
 def _forget_exchange(channel: Any, name: str) -> None:

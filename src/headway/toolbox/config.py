@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from celery.app import defaults
 from kombu import Exchange, Queue
 
 from headway.errors import DefinitionError
@@ -33,8 +34,10 @@ _PICKLE = ("pickle", "application/x-python-serialize")
 _SERIALIZED = ("task_serializer", "result_serializer", "event_serializer", "accept_content",
                "result_accept_content")  # fmt: skip
 _PATTERN = frozenset("*#?[]")  # of binding keys, and of the names of tasks in routes
-_IN_URL = re.compile(r"(://[^:/@\s'\";]*):[^\s'\";]*@")
-_SECRET = re.compile(r"password|secret|_pass$", re.IGNORECASE)
+# Up to the last @ of each URL: whoever did not encode a password has anything in it.
+_IN_URL = re.compile(r"(://[^:/@]*):(?:(?![;,\s]+[\w+.-]+://).)*@", re.DOTALL)
+_IN_QUERY = re.compile(r"([?&](?:password|sslpassword)=)[^&;]*", re.IGNORECASE)
+_SECRET = re.compile(r"password|secret|token|connection_string|_pass$", re.IGNORECASE)
 _MASK = "**"
 
 
@@ -42,18 +45,26 @@ class Config:
     """The settings of a Celery app, ready for ``app.config_from_object(Config(queues=[...]))``.
 
     Any Celery setting may be given by its lower-case name, and is then what was given. Lower-case
-    names are Celery's and are shown by ``repr``; upper-case ones are the class's own.
+    names are Celery's and are shown by ``repr``; upper-case ones are the class's own. A class
+    that inherits from this one may give either as attributes.
 
     All queues hang on one topic exchange; the platform queue is bound to it by ``#`` and hears
     everything. Each route declares all of them, because some brokers (SQS) keep declarations in
     the memory of each connection only, and others drop what is sent before anybody has declared.
 
-    Raises: DefinitionError for queues that are none.
+    Raises: DefinitionError for queues that are none, and for a setting by Celery's old name.
     """
 
     def __init__(self, queues: Collection[str], **settings: Any) -> None:
         names = _names(queues)
-        self.__dict__.update(settings)
+        _require_new_names(settings)
+        # Of what is the class's own, None says no more than an empty variable does.
+        own = ("PLATFORM_QUEUE_NAME", *_OWN)
+        self.__dict__.update(
+            (name, value)
+            for name, value in settings.items()
+            if value is not None or name not in own
+        )
         self.QUEUES = queues
         self._default("PLATFORM_QUEUE_NAME", platform.NAME)
         for name, (variable, otherwise) in _OWN.items():
@@ -62,7 +73,7 @@ class Config:
         self._broker()
         self._results()
         self._tasks(names)
-        _warn_of_pickle(settings)
+        _warn_of_pickle(self)
         platform.guard()
 
     if TYPE_CHECKING:  # the settings, whichever they are
@@ -71,16 +82,21 @@ class Config:
 
     def __repr__(self) -> str:
         shown = [f"queues={self.QUEUES!r}"]
-        for name, value in sorted(self.__dict__.items()):
+        inherited = {
+            name: value for name in dir(type(self)) if not callable(value := getattr(self, name))
+        }
+        for name, value in sorted({**inherited, **self.__dict__}.items()):
             if name[0] != "_" and name == name.lower():
                 shown.append(f"{name}={_shown(name, value)}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _default(self, name: str, value: Any) -> None:
-        self.__dict__.setdefault(name, value)
+        """What the class of who inherits says counts as given."""
+        if not hasattr(type(self), name):
+            self.__dict__.setdefault(name, value)
 
     def _get(self, name: str, otherwise: Any = None) -> Any:
-        return self.__dict__.get(name, otherwise)
+        return getattr(self, name, otherwise)
 
     def _serializers(self) -> None:
         self._default("task_serializer", "json")
@@ -95,6 +111,8 @@ class Config:
         else:
             # To kombu an explicit transport would win over the one that the URL names.
             self.__dict__.pop("broker_transport", None)
+            if hasattr(type(self), "broker_transport"):
+                self.__dict__["broker_transport"] = None
             transport = urlsplit(url).scheme.lower()
         self._default("broker_transport_options", self._transport_options(transport))
 
@@ -155,9 +173,14 @@ class Config:
         }
 
     def _routes(self, default: str, own: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The last one takes what the others leave: without a route nothing would be declared."""
+        """The last one takes what the others leave: without a route nothing would be declared.
+
+        The first that fits is taken, so ``export.pdf.*`` stands before ``export.*``.
+        """
         every = _declared(self._get("task_queues"))
-        routes = {"celery.*": default} | {f"{name}.*": name for name in own} | {"*": default}
+        named = {"celery": default} | {name: name for name in own}
+        nearest_first = sorted(named, key=lambda name: -name.count("."))
+        routes = {f"{name}.*": named[name] for name in nearest_first} | {"*": default}
         return {pattern: {"queue": queue, "declare": every} for pattern, queue in routes.items()}
 
 
@@ -174,6 +197,13 @@ def _names(queues: Collection[str]) -> list[str]:
     return list(queues)
 
 
+def _require_new_names(settings: Mapping[str, Any]) -> None:
+    """Celery would pass over some of the old ones in silence."""
+    renamed: Mapping[str, str] = getattr(defaults, "_TO_NEW_KEY", {})
+    for name in renamed.keys() & settings.keys():
+        raise DefinitionError(f"{name} is an old name of Celery's: write {renamed[name]}")
+
+
 def _declared(queues: Any) -> list[Queue]:
     """Every queue of the setting ``task_queues``, always in the same order."""
     found = queues.values() if isinstance(queues, Mapping) else queues or ()
@@ -181,6 +211,7 @@ def _declared(queues: Any) -> list[Queue]:
 
 
 def _with_port(host: str, port: str) -> str:
+    host = host.strip().removesuffix(":") or "localhost"
     if host.count(":") > 1 and not host.startswith("["):
         host = f"[{host}]"  # an IPv6 address
     return host if re.search(r":\d+$", host) else f"{host}:{port}"
@@ -194,14 +225,21 @@ def _shown(name: str, value: Any) -> str:
         return (
             "{" + ", ".join(f"{key!r}: {_shown(str(key), one)}" for key, one in value.items()) + "}"
         )
-    if isinstance(value, list):
-        return "[" + ", ".join(_shown("", one) for one in value) + "]"
-    return _IN_URL.sub(rf"\1:{_MASK}@", repr(value))
+    if isinstance(value, list | tuple):
+        shown = ", ".join(_shown("", one) for one in value)
+        return f"[{shown}]" if isinstance(value, list) else f"({shown},)" if value else "()"
+    if isinstance(value, str):
+        return repr(_masked(value))
+    return _masked(repr(value))
 
 
-def _warn_of_pickle(settings: Mapping[str, Any]) -> None:
+def _masked(text: str) -> str:
+    return _IN_QUERY.sub(rf"\1{_MASK}", _IN_URL.sub(rf"\1:{_MASK}@", text))
+
+
+def _warn_of_pickle(config: Config) -> None:
     for name in _SERIALIZED:
-        value = settings.get(name)
+        value = getattr(config, name, None)
         if any(one in _PICKLE for one in ([value] if isinstance(value, str) else value or ())):
             warnings.warn(
                 f"{name} allows pickle: whoever can send a message or write a result can then run"

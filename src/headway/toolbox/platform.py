@@ -26,6 +26,11 @@ class PlatformQueue(Queue):  # type: ignore[misc]
             "the queue %s is the monitor's: this Celery worker leaves it alone", self.name
         )
 
+    def purge(self, *args: Any, **options: Any) -> int:
+        """Empties nothing: ``app.control.purge()`` is for what is to be done, not the record."""
+        logger.warning("the queue %s is the monitor's: it is not purged", self.name)
+        return 0
+
 
 def guard() -> None:
     """Has every Celery worker of this process leave the platform queue out of what it consumes.

@@ -8,6 +8,7 @@
 -- and needs no right to. The role has no password yet: \password in psql gives it one.
 
 BEGIN;
+SET LOCAL client_min_messages = warning;  -- not: that this or that exists already
 
 CREATE SEQUENCE IF NOT EXISTS task_id_sequence;
 CREATE TABLE IF NOT EXISTS celery_taskmeta (

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from celery.exceptions import QueueNotFound
 
+from headway.errors import Unavailable
 from headway.toolbox import platform
 from headway.toolbox.deliveries import Deliveries, Sent
 
@@ -89,7 +90,14 @@ def unlisted_queue(seen: Deliveries) -> Iterator[str]:
 
 
 def consumers(seen: Deliveries) -> Iterator[str]:
-    if seen.platform_queue in seen.consumed_by_a_worker():
+    try:
+        consumed = seen.consumed_by_a_worker()
+    except Unavailable:
+        raise
+    except Exception as error:  # whatever the broker makes of its queues
+        yield f"a Celery worker of this app cannot consume its queues: {_reason(error)}"
+        return
+    if seen.platform_queue in consumed:
         yield (
             f"a Celery worker of this app consumes the platform queue {seen.platform_queue!r}: it"
             " takes the monitor's messages and runs each task twice. Let it stand in task_queues as"

@@ -4,13 +4,21 @@ Source: Celery's documentation, "Monitoring and Management Guide", Event Referen
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from headway.errors import WireError
 from headway.tracking.heard import Heard
-from headway.tracking.messages import DEPTH_SAID, id_in, moment, parent_in, short, whole
+from headway.tracking.messages import (
+    DEPTH_SAID,
+    id_in,
+    known_us,
+    moment,
+    parent_in,
+    queue_in,
+    short,
+    whole,
+)
 from headway.tracking.states import FINALITY, TaskState
 from headway.tracking.task import RECEIVER, REPR, SENDER, Task
 
@@ -77,8 +85,9 @@ def _at_us(event: Mapping[str, Any]) -> int:
 
 
 def _microseconds(seconds: Any) -> int | None:
-    usable = type(seconds) in (int, float) and math.isfinite(seconds) and 0 <= seconds < 2**40
-    return round(seconds * 1_000_000) if usable else None
+    # No NaN is less than anything; an integer may be too large to be made a float.
+    usable = type(seconds) in (int, float) and 0 <= seconds < 2**40
+    return known_us(round(seconds * 1_000_000)) if usable else None
 
 
 def _text(value: Any) -> str | None:
@@ -87,7 +96,7 @@ def _text(value: Any) -> str | None:
 
 def _sent(event: Mapping[str, Any], at_us: int, worker: str | None) -> Task:
     return _described(event, SENDER)._replace(
-        queue=short(event.get("routing_key") or event.get("queue")), sent_us=at_us
+        queue=queue_in(event.get("routing_key") or event.get("queue")), sent_us=at_us
     )
 
 

@@ -6,6 +6,7 @@ wrote them there for people to read.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ ARGUMENTS_CHARACTERS = 8_192  # of args, and of kwargs, that are kept
 EXTRA_CHARACTERS = 4_096
 ID_CHARACTERS = 255
 NAME_CHARACTERS = 255
+YEAR_9999_US = 253_370_764_800_000_000
 DEPTH_SAID = "nested too deep"
 _JSONS = frozenset(("application/json", "application/x-json"))
 _COMPRESSIONS = {
@@ -41,6 +43,7 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+_DELAYED = re.compile(r"^(?:[01]\.){28}(?=.)")
 _value_at = json.JSONDecoder(parse_constant=_refuse).raw_decode
 
 
@@ -61,7 +64,7 @@ def _second(heard: Heard) -> Task:
         whole(headers.get("replaced_task_nesting")),
         MESSAGE,
         short(headers["task"]),
-        short(heard.key),
+        queue_in(heard.key),
         short(headers.get("root_id")),
         short(headers.get("group")),
         args,
@@ -73,7 +76,7 @@ def _second(heard: Heard) -> Task:
         _extra({name: headers[name] for name in sorted(unknown)}) if unknown else None,
         heard.size or len(heard.body),
         parent_in(headers.get("parent_id"), headers["id"]),
-        heard.sent_us if heard.sent_us is not None else _stamped(headers),
+        _sent_us(heard),
         heard.at_us,
     )
 
@@ -96,7 +99,7 @@ def _first(heard: Heard) -> Task:
         retries=whole(body.get("retries")),
         told_by=MESSAGE,
         name=short(body["task"]),
-        queue=short(heard.key),
+        queue=queue_in(heard.key),
         group=short(body.get("taskset") or body.get("group")),
         args=cut(args),
         kwargs=cut(kwargs),
@@ -104,7 +107,7 @@ def _first(heard: Heard) -> Task:
         eta_us=moment(body.get("eta")),
         expires_us=moment(body.get("expires")),
         body_bytes=len(heard.body),
-        sent_us=heard.sent_us if heard.sent_us is not None else _stamped(heard.headers),
+        sent_us=_sent_us(heard),
         heard_us=heard.at_us,
     )
 
@@ -194,10 +197,12 @@ def _extra(headers: Mapping[str, Any]) -> str | None:
     return text if len(text) <= EXTRA_CHARACTERS else json.dumps({"left out": len(text)})
 
 
-def _stamped(headers: Mapping[str, Any]) -> int | None:
-    """What RabbitMQ writes, if it is configured to."""
-    stamp = headers.get("timestamp_in_ms")
-    return stamp * 1000 if type(stamp) is int and 0 < stamp < 2**52 else None
+def _sent_us(heard: Heard) -> int | None:
+    """As the message says, or what RabbitMQ writes, if it is configured to."""
+    if heard.sent_us is not None:
+        return known_us(heard.sent_us)
+    stamp = heard.headers.get("timestamp_in_ms")
+    return known_us(stamp * 1000) if type(stamp) is int and stamp > 0 else None
 
 
 # What other messages have in common with these.
@@ -219,6 +224,13 @@ def short(value: Any) -> str | None:
     return text if len(text) <= NAME_CHARACTERS else text[: NAME_CHARACTERS - 1] + "…"
 
 
+def queue_in(key: Any) -> str | None:
+    """A task that waits at the broker until it is due comes with how long it waited before its key:
+    28 digits and dots. Source: kombu's native delayed delivery, for quorum queues."""
+    name = short(key)
+    return name if name is None or name[0] not in "01" else _DELAYED.sub("", name, count=1)
+
+
 def cut(text: str | None) -> str | None:
     return text if text is None else text[:ARGUMENTS_CHARACTERS]
 
@@ -231,6 +243,11 @@ def whole(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 2**31 else 0
 
 
+def known_us(at_us: int) -> int | None:
+    """A moment that can be written down, wherever its reader lives; else it is not known."""
+    return at_us if 0 <= at_us < YEAR_9999_US else None
+
+
 def moment(value: Any) -> int | None:
     """ISO 8601, as Celery writes times; one without a zone is UTC."""
     if not isinstance(value, str):
@@ -239,6 +256,6 @@ def moment(value: Any) -> int | None:
         at = datetime.fromisoformat(value)
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-        return round(at.timestamp() * 1_000_000)
+        return known_us(round(at.timestamp() * 1_000_000))
     except (ValueError, OverflowError):
         return None

@@ -1,9 +1,9 @@
 """From a Celery app, or a broker's URL, to the feed that hears it."""
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from headway.adapters.bus_address import RabbitAddress, parse_bus_url, refuse_guest
 from headway.adapters.celery_feeds.system import (
@@ -13,16 +13,18 @@ from headway.adapters.celery_feeds.system import (
     System,
     TaskExchange,
 )
-from headway.errors import DefinitionError, Unavailable
+from headway.errors import DefinitionError, HeadwayError, Unavailable
 from headway.ports.tracking import Feed
 
 _AMQP = ("amqp", "amqps")
+_DOUBLED = re.compile(r"(?<=[^:/])//(?=$|\?)")
+_NAME = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")  # of an app, as for celery -A
 
 
 def feed_of_broker(url: str, system: System, now_us: Callable[[], int]) -> Feed:
     """Raises: DefinitionError for no URL of a broker, Refused, Unavailable without Celery."""
-    scheme = urlsplit(url).scheme.removeprefix("py")
-    if not scheme:
+    scheme, separator, _ = url.strip().lower().removeprefix("py").partition("://")
+    if not scheme or not separator:
         raise DefinitionError("a broker's URL begins with amqp://, redis://, sqs:// or the like")
     if scheme in _AMQP:
         return _rabbit_feed([_parsed(one) for one in url.split(";")], system, now_us)
@@ -46,16 +48,28 @@ def feed_of_app(app: Any, system: System, now_us: Callable[[], int]) -> Feed:
 
 def load_app(name: str) -> Any:
     """A Celery app as Celery's own -A names it. Raises: DefinitionError, Unavailable."""
-    _celery()
+    celery = _celery()
     from celery.app.utils import find_app
 
     try:
-        return find_app(name)
+        if not _NAME.fullmatch(name):
+            raise ImportError("that is no name of a module")
+        found = find_app(name)
+        if not isinstance(found, celery.Celery):
+            raise ImportError(f"that is a {type(found).__name__}")
     except (ImportError, AttributeError) as error:
         raise DefinitionError(
             f"there is no Celery app {name!r} ({error}): name it as for celery -A, for example"
             " proj.celery:app, in the directory that holds proj"
         ) from error
+    except HeadwayError:
+        raise
+    except Exception as error:  # the module's own
+        raise DefinitionError(
+            f"the module of the Celery app {name!r} cannot be imported: {type(error).__name__}:"
+            f" {error}; python -c 'import {name.partition(':')[0]}' shows where"
+        ) from error
+    return found
 
 
 def system_of(app: Any, *, queue: str | None, with_events: bool) -> System:
@@ -100,8 +114,27 @@ def _celery() -> Any:
     return celery
 
 
+def mistaken_broker(app: Any) -> str:
+    """Why an app talks to another broker than its URL names; "" where it does not."""
+    from kombu.transport import TRANSPORT_ALIASES
+
+    transport, urls = app.conf.broker_transport, app.conf.broker_write_url or ""
+    url = urls if isinstance(urls, str) else str(next(iter(urls), ""))
+    scheme = url.partition("://")[0].lower()
+    named = TRANSPORT_ALIASES.get(scheme)
+    if not transport or named in (None, TRANSPORT_ALIASES.get(transport, transport)):
+        return ""
+    return (
+        f"broker_transport {transport!r} stands beside a broker_url that begins with {scheme}://,"
+        " and Celery goes by the first: give the URL to Config(broker_url=...), or in"
+        " CELERY_BROKER_URL, and not to Celery(broker=...)"
+    )
+
+
 def _require_transport(app: Any) -> Any:
     """The app's connection, not yet open. Raises: DefinitionError, Unavailable."""
+    if mistaken := mistaken_broker(app):
+        raise DefinitionError(mistaken)
     try:
         connection = app.connection_for_read()
         connection.transport  # noqa: B018 - imports the client of that broker
@@ -130,9 +163,7 @@ def _rabbit_feed(
 
 def _parsed(url: str) -> RabbitAddress:
     """Celery writes the vhost / as //, and pyamqp for amqp."""
-    url = url.strip().removeprefix("py")
-    parts = urlsplit(url)
-    address = parse_bus_url(parts._replace(path="/%2F").geturl() if parts.path == "//" else url)
+    address = parse_bus_url(_DOUBLED.sub("/%2F", url.strip().removeprefix("py")))
     if not isinstance(address, RabbitAddress):
         raise DefinitionError("of several brokers all begin with amqp:// or amqps://")
     return address

@@ -104,6 +104,8 @@ class Stream(Connection):
         if not self._takers:
             super()._on_data_available(data_in)
             return
+        # By this pika sees that the broker is there; where it does not grow, it hangs up.
+        self.bytes_received += len(data_in)
         self.begin()
         try:
             self._cut(self._frame_buffer + data_in if self._frame_buffer else data_in)

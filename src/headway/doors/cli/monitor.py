@@ -1,6 +1,7 @@
 """headway monitor"""
 
 import sys
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +45,8 @@ def command(app: str | None, broker: str | None, **arguments: Any) -> int:
     broker = broker or (None if app else os.environ.get("CELERY_BROKER_URL"))
     if (app is None) == (broker is None):
         raise Mistyped(f"where are the tasks? Give {EITHER}")
+    if broker is not None:
+        _have_celery_take(broker, os.environ)
     settings = made(arguments)
 
     from headway.adapters.opening import open_tasks
@@ -59,6 +62,13 @@ def command(app: str | None, broker: str | None, **arguments: Any) -> int:
         )
     )
     return exits.DONE
+
+
+def _have_celery_take(broker: str, environment: MutableMapping[str, str]) -> None:
+    """As ``celery --broker`` does: Celery looks at the environment before it looks at its app."""
+    environment["CELERY_BROKER_URL"] = broker
+    for name in ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        environment.pop(name, None)
 
 
 def _feed(app: str | None, broker: str | None, arguments: dict[str, Any]) -> "Feed":

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from headway.adapters.sql_store import SqlStore
 
 SILENT_S = 30 * 86400.0  # a task that nobody has heard of for so long is not waited for
+LONGEST_S = 100 * 365.25 * 86400  # of an age: nothing here is older
 UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @click.command(short_help="Forget old runs, tasks and lost workers.")
 @click.option("--older-than", metavar="AGE", help="What ended longer ago: 90m, 12h, 30d, 8w.")
-@click.option("--keep", metavar="N", type=click.IntRange(min=0), help="But never the newest N.")
+@click.option("--keep", metavar="N", type=click.IntRange(0, 10**9), help="But never the newest N.")
 @options.reading
 def command(older_than: str | None, keep: int | None, **arguments: Any) -> int:
     """Forget runs that are over, with their journals and output.
@@ -62,4 +63,4 @@ def seconds(option: str, age: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", age)
     if match is None:
         raise Mistyped(f"{option} {age!r}: write a number and m, h, d or w, such as 30d")
-    return float(match[1]) * UNITS_S[match[2]]
+    return min(float(match[1]) * UNITS_S[match[2]], LONGEST_S)

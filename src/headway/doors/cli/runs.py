@@ -23,7 +23,9 @@ class Told(NamedTuple):
 
 
 @click.command(short_help="List the runs.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=20, help="How many (20).")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10**9), default=20, help="How many (20)."
+)
 @options.reading_json
 def command(limit: int, **arguments: Any) -> int:
     """List the newest runs, newest first."""

@@ -51,7 +51,10 @@ _LOOKS: Mapping[str, JobState] = {
 )
 @click.option("--queue", metavar="NAME", help="Tasks sent to this queue.")
 @click.option("--since", metavar="AGE", help="Tasks sent in the last 90m, 12h, 30d, 8w.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=20, help="How many (20).")
+@click.option("--until", metavar="AGE", help="Tasks sent longer ago than that.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1, 10**9), default=20, help="How many (20)."
+)
 @click.option("--dead", is_flag=True, help="List messages of which no task could be made.")
 @options.reading_json
 def command(id: str | None, limit: int, dead: bool, **arguments: Any) -> int:
@@ -61,6 +64,7 @@ def command(id: str | None, limit: int, dead: bool, **arguments: Any) -> int:
     task at its root and all that were sent because of it.
     """
     state = _state(arguments["state"])
+    _require_together(id, arguments, dead=dead)
     with opened(arguments, holds=TASK) as store:
         tasks, in_json = store.tasks, arguments["as_json"]
         if dead:
@@ -83,14 +87,31 @@ def _state(typed: str | None) -> "TaskState | None":
     return state
 
 
+def _require_together(id: str | None, arguments: Mapping[str, Any], *, dead: bool) -> None:
+    """What is typed has a meaning, all of it. Raises: Mistyped."""
+    asked = [
+        name for name in ("name", "state", "queue", "since", "until") if arguments[name] is not None
+    ]
+    if id == "":
+        raise Mistyped("the ID is empty: leave it out to list tasks")
+    if id is not None and dead:
+        raise Mistyped("--dead lists messages of which no task could be made: leave the ID out")
+    if asked and (dead or id is not None):
+        other = "--dead" if dead else "an ID"
+        raise Mistyped(f"--{asked[0]} searches the list of tasks: it says nothing beside {other}")
+    name = arguments["name"]
+    if name is not None and "*" in name[:-1]:
+        raise Mistyped(f"--name {name!r}: a star stands at the end, as in 'export.*'")
+
+
 def _show_list(
     tasks: "Tasks", arguments: Mapping[str, Any], state: "TaskState | None", limit: int
 ) -> None:
     from headway.ports.tracking import Sought
 
-    since = arguments["since"]
-    since_us = round((time.time() - seconds("--since", since)) * 1e6) if since else None
-    sought = Sought(arguments["name"], state, arguments["queue"], since_us)
+    since_us, until_us = (_ago_us(option, arguments[option]) for option in ("since", "until"))
+    before = None if until_us is None else (until_us, "")
+    sought = Sought(arguments["name"], state, arguments["queue"], since_us, before)
     found = tasks.search(sought, limit)
     if arguments["as_json"]:
         click.echo(as_json([task_document(seen) for seen in found]))
@@ -101,6 +122,10 @@ def _show_list(
         click.echo(f"{tasks.place} holds no task yet: {TASK[1]} records them")
     else:
         click.echo(f"{tasks.place} holds no such task")
+
+
+def _ago_us(option: str, age: str | None) -> int | None:
+    return None if age is None else round((time.time() - seconds(f"--{option}", age)) * 1e6)
 
 
 def _lines(found: "Sequence[Seen]") -> list[str]:
