@@ -22,6 +22,9 @@ from headway.tracking.states import TaskState
 from tests.services.sqs import Sqs
 from tests.services.tracked import (
     DEADLINE_S,
+    EXCHANGE,
+    EXPORT,
+    PLATFORM,
     TRACKED,
     Watched,
     celery_worker,
@@ -115,6 +118,39 @@ def test_a_pickled_body_is_recorded_and_never_opened(
         id = app.send_task("export.add", (Canary(canary),), serializer="pickle").id
         assert tasks.wait_until(id, TaskState.SENT).task.form == "repr"
     assert not canary.exists()
+
+
+def test_a_message_that_kombu_cannot_read_harms_no_other(app: Celery, tasks: Watched) -> None:
+    strange: Mapping[str, Mapping[str, Any]] = {
+        "unknown": {"headers": {"compression": "application/x-nonsense"}},
+        "damaged": {"headers": {"compression": "application/x-gzip"}},
+        "timeless": {"timestamp": float("inf")},
+        "untyped": {"content_type": 7, "content_encoding": "utf-8"},
+    }
+    with monitoring(app, tasks), app.connection_for_write() as connection:
+        ids = [app.tasks["export.add"].delay(1, 1).id]
+        for id, properties in strange.items():
+            headers = {"task": "export.add", "id": id, **properties.get("headers", {})}
+            connection.Producer().publish(
+                "[[1], {}, {}]",
+                exchange=EXCHANGE,
+                routing_key="export",
+                declare=[EXPORT, PLATFORM],
+                **{
+                    "content_type": "application/json",
+                    "content_encoding": "utf-8",
+                    **properties,
+                    "headers": headers,
+                },
+            )
+        ids.append(app.tasks["export.add"].delay(2, 2).id)
+        tasks.wait_for_all([*ids, *strange])
+    forms = {id: tasks.task(id).task.form for id in strange}
+    assert "cannot be inflated (application/x-nonsense)" in str(forms["unknown"])
+    assert "cannot be inflated (application/x-gzip)" in str(forms["damaged"])
+    assert forms["timeless"] == "json"
+    assert forms["untyped"] == "not opened: 7"
+    assert tasks.dead_letters() == []
 
 
 class Canary:

@@ -190,6 +190,21 @@ def test_a_message_without_a_task_becomes_a_dead_letter(feed: MemoryFeed, tasks:
     assert (monitor.messages, monitor.letters) == (3, 2)
 
 
+def test_a_message_that_headway_fails_at_becomes_a_dead_letter_and_stops_no_other(
+    feed: MemoryFeed, tasks: Frail
+) -> None:
+    class Strange(str):
+        def __len__(self) -> int:
+            raise ZeroDivisionError("how strange")
+
+    feed.send(message("t1"), message("t2", origin=Strange("x")), message("t3"))
+    with listening(feed, lambda: tasks):
+        assert feed.wait_until_settled(DEADLINE_S)
+    assert ids(tasks) == {"t1", "t3"}
+    (letter,) = tasks.dead_letters()
+    assert letter.reason == "headway failed at it: ZeroDivisionError: how strange"
+
+
 def test_told_to_stop_it_records_what_it_has_in_hand(feed: MemoryFeed, tasks: Frail) -> None:
     tasks.fails = [Unavailable("away")]
     feed.send(message("t1"))

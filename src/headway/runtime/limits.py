@@ -132,6 +132,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("on other brokers", "adapters.celery_feeds.kombu.AHEAD", "messages"),
         ("the events that wait at RabbitMQ for a monitor that is away", "adapters.celery_feeds.system.EVENT_QUEUE_BYTES", "bytes"),
         ("what a killed monitor had in hand on Redis comes again after", "adapters.celery_feeds.kombu.IN_HAND_S", "s"),
+        ("how long it waits for one answer of SQS", "adapters.celery_feeds.kombu.SQS_WAIT_S", "s"),
         ("the largest body of a task message that is looked into", "tracking.messages.BODY_BYTES", "bytes"),
         ("and of a message of events", "tracking.events.EVENT_BYTES", "bytes"),
         ("what is kept of a task's args, and of its kwargs", "tracking.messages.ARGUMENTS_CHARACTERS", "characters"),

@@ -60,6 +60,10 @@ def understood(heard: Sequence[Heard]) -> Batch:
                 batch.tasks.append(task_of(one))
         except WireError as error:
             batch.letters.append(buried(one, str(error)))
+        except Exception as error:  # a fault of ours must not stop all the others
+            _LOG.exception("a message becomes a dead letter; please report this")
+            reason = f"headway failed at it: {type(error).__name__}: {error}"
+            batch.letters.append(buried(one, reason))
     return batch
 
 

@@ -7,6 +7,7 @@ way. What they are asked for here is the same as what Celery asks them for.
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from headway.adapters.celery_feeds.system import (
@@ -32,6 +33,9 @@ _REDIS = {
     "unacked_mutex_key": "headway.monitor.unacked_mutex",
     "unacked_restore_throttle": 1,  # look for them every 10 s, not every 100 s
 }
+# Whoever leaves while he asks SQS may be brought a message that nobody else sees for half an hour;
+# kombu asks for 10 s at once.
+SQS_WAIT_S = 1
 SQS_UNHEARD = "does not hear from Celery workers: on SQS they tell nothing"
 
 
@@ -95,12 +99,15 @@ class KombuFeed:
                 pass  # it is gone already
 
     def _open(self) -> Reach:
-        import kombu
 
         connection = self._connection = self._app.connection_for_read()
         kind = connection.transport.driver_type
         if kind == "redis":
             connection.transport_options = {**connection.transport_options, **_REDIS}
+        elif kind == "sqs":
+            options = connection.transport_options
+            wait_s = min(options.get("wait_time_seconds", SQS_WAIT_S), SQS_WAIT_S)
+            connection.transport_options = {**options, "wait_time_seconds": wait_s}
         connection.connect()
         channel = connection.default_channel
         channel.basic_qos(0, AHEAD, False)
@@ -111,7 +118,7 @@ class KombuFeed:
             says.append(said)
             queues += found
         if queues:
-            kombu.Consumer(channel, queues, on_message=self._on_task).consume()
+            self._consume(channel, queues, is_event=False)
         hears_workers = self._system.with_events and kind != "sqs"
         if hears_workers:
             self._hear_workers(connection)
@@ -143,7 +150,17 @@ class KombuFeed:
         exchange = get_exchange(connection, name=self._system.event_exchange)
         queue = kombu.Queue("", exchange, routing_key="#", exclusive=True, auto_delete=True)
         queue.name = f"{self._system.event_exchange}.headway-monitor"
-        kombu.Consumer(connection.default_channel, [queue], on_message=self._on_event).consume()
+        self._consume(connection.default_channel, [queue], is_event=True)
+
+    def _consume(self, channel: Any, queues: list[Any], *, is_event: bool) -> None:
+        import kombu
+
+        kombu.Consumer(
+            channel,
+            queues,
+            on_message=partial(self._append, is_event),
+            on_decode_error=partial(self._append, is_event),  # kombu could not inflate its body
+        ).consume()
 
     def _drained(self, wait_s: float) -> bool:
         """Whether anything came."""
@@ -159,15 +176,10 @@ class KombuFeed:
             raise self._explained(error) from error
         return True
 
-    def _on_task(self, message: Any) -> None:
-        self._append(message, is_event=False)
-
-    def _on_event(self, message: Any) -> None:
-        self._append(message, is_event=True)
-
-    def _append(self, message: Any, *, is_event: bool) -> None:
+    def _append(self, is_event: bool, message: Any, error: Exception | None = None) -> None:
         body = message.body
         stamp = message.properties.get("timestamp")
+        is_moment = isinstance(stamp, int | float) and 0 <= stamp < 2**40
         self._messages.append(message)
         self._heard.append(
             Heard(
@@ -175,10 +187,11 @@ class KombuFeed:
                 str((message.delivery_info or {}).get("routing_key") or ""),
                 # Its body has been inflated by now.
                 {k: v for k, v in (message.headers or {}).items() if k != "compression"},
-                message.content_type or "",
+                str(message.content_type or ""),
                 body.encode(errors="surrogateescape") if isinstance(body, str) else bytes(body),
                 self._now_us(),
-                int(stamp) * 1_000_000 if isinstance(stamp, int | float) else None,
+                int(stamp) * 1_000_000 if is_moment else None,
+                None if error is None else _flaw(message.headers, error),
             )
         )
 
@@ -188,6 +201,11 @@ class KombuFeed:
         if "AccessDenied" in text or "NOAUTH" in text or "WRONGPASS" in text:
             return Refused(f"{where} does not let us in: {text}. Check user, password and rights")
         return Unavailable(f"{where} does not answer: {text}")
+
+
+def _flaw(headers: Any, error: Exception) -> str:
+    how = str(headers.get("compression"))[:80]
+    return f"cannot be inflated ({how}): {type(error).__name__}: {error}"
 
 
 def _is_nothing(error: Exception) -> bool:
