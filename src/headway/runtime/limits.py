@@ -150,6 +150,7 @@ _TABLE: Mapping[str, Sequence[tuple[str, str, str]]] = {
         ("and when its consumers were busy for", "adapters.celery_tries.executor.LONGEST_WAIT_S", "s"),
         ("a task that nobody took is sent again after that, then after twice that, and so on", "adapters.celery_tries.executor.AGAIN_S", "s"),
         ("lines and news of a try that were not heard yet, before its job waits", "adapters.celery_tries.serving.AHEAD_BYTES", "bytes"),
+        ("its two connections to the broker it keeps, once no try needs them, for", "adapters.celery_tries.kept_line.IDLE_S", "s"),
         ("the queues of a run that has gone are kept for", "adapters.celery_tries.messages.KEPT_S", "s"),
         ("how long a store that is away is tried once the monitor is told to stop", "runtime.monitor.LEAVE_S", "s"),
         ("and after which it leaves, whatever does not answer", "runtime.monitor.EXIT_S", "s"),

@@ -73,4 +73,5 @@ def run_queue(run: str) -> str:
 
 
 def holder_queue(holder: str) -> str:
-    return f"headway.try.{holder}"
+    """Where a holder hears, with all others of its line: the line's id is how theirs begin."""
+    return f"headway.try.{holder.partition('.')[0]}"
