@@ -265,6 +265,14 @@ class ExecutorContract:
         assert outcome.failure is not None
         assert outcome.failure.message == "still not so at the check"
 
+    def test_a_check_that_fails_is_followed_by_its_diff_where_that_is_wanted(
+        self, stage: OpenStage
+    ) -> None:
+        on = stage(jobs.Differs, work={"act": False, "diffs": True})
+        assert on.executor.ask(on.plan.key_of("Differs")).diff == "-red\n+green"
+        on = stage(jobs.Differs)
+        assert on.executor.ask(on.plan.key_of("Differs")).diff == ""
+
     # What is given and shared
 
     def test_a_job_is_given_all_arguments(self, stage: OpenStage) -> None:

@@ -23,7 +23,7 @@ from headway.adapters.celery_tries.messages import (
     said,
 )
 from headway.adapters.child import HARD_GRACE_S
-from headway.errors import DefinitionError
+from headway.errors import DefinitionError, HeadwayError, Unavailable
 from headway.jobs.outcomes import (
     Ending,
     Failure,
@@ -83,7 +83,8 @@ class OnCelery:
         self._done: set[str] = set()  # holders that told the end
         self._news: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._ended: list[Ended | Late] = []
-        self._over: dict[str, Outcome] = {}  # of Checks and Cleanups that are waited for
+        # Of Checks and Cleanups that are waited for: how they ended, or why nobody asked them.
+        self._over: dict[str, Outcome | HeadwayError] = {}
         self._stopped = False
         self._looking = False
         self._looked_at = 0.0
@@ -246,7 +247,10 @@ class OnCelery:
             if id in self._attempts:
                 self._give_up(self._attempts[id])
             raise
-        return self._over.pop(id)
+        over = self._over.pop(id)
+        if isinstance(over, HeadwayError):
+            raise over
+        return over
 
     def _begin(
         self,
@@ -277,6 +281,7 @@ class OnCelery:
             "shared": shared.set,
             "storage": storage and changes_to_plain(storage),
             "act": work.act,
+            "diffs": work.diffs,
             "trace": work.trace,
             "grace_s": self._grace_s,
             "lease_s": self._lease_s,
@@ -370,7 +375,7 @@ class OnCelery:
             self._tell(unknown, heard.holder)
         else:
             if attempt.hear(heard):
-                if heard.kind in ("ended", "interrupted"):
+                if heard.kind in ("ended", "refused", "interrupted"):
                     self._done.add(heard.holder)
                 self._tell(attempt, heard.holder)  # first: the news may be all that is waited for
                 self._news.put(("frame", attempt, heard))
@@ -401,7 +406,7 @@ class OnCelery:
                 self._end(attempt, Outcome(Ending.FAILED, failure=_STOPPED, phase=attempt.phase))
             case ("refused", attempt, error) if attempt.id in self._attempts:
                 text = f"it could not be sent to Celery: {error}"
-                self._end(attempt, _failed(attempt, type(error).__name__, text))
+                self._not_begun(attempt, type(error).__name__, text)
             case ("looked", workers):
                 self._looking = False
                 self._judge_waiting(workers)
@@ -435,6 +440,8 @@ class OnCelery:
                     raise KeyboardInterrupt
                 case "ended":
                     self._has_ended(attempt, outcome_from_json(value))
+                case "refused":
+                    self._refused(attempt, value)
                 case _:
                     pass  # of a newer Headway
         except BaseException:
@@ -474,6 +481,30 @@ class OnCelery:
             self._ended.append(Ended(attempt.key, attempt.number, outcome))
         else:
             self._over[attempt.id] = outcome
+
+    def _not_begun(self, attempt: Attempt, type_: str, text: str) -> None:
+        """No Celery worker ever had it."""
+        if attempt.settles is not None:
+            self._end(attempt, attempt.settles)
+        elif attempt.what == "check":
+            self._not_asked(attempt, Unavailable, text)
+        else:
+            failure = Failure(type_, text)
+            self._end(attempt, Outcome(Ending.FAILED, failure=failure, phase=attempt.phase))
+
+    def _refused(self, attempt: Attempt, text: str) -> None:
+        """The job is not where its Celery worker is."""
+        if attempt.what == "check" and attempt.settles is None:
+            self._not_asked(attempt, DefinitionError, text)
+        else:
+            failure = Failure("DefinitionError", text)
+            self._has_ended(attempt, Outcome(Ending.FAILED, failure=failure, final=True))
+
+    def _not_asked(self, attempt: Attempt, error: type[HeadwayError], text: str) -> None:
+        self._leave(attempt)
+        self._over[attempt.id] = error(
+            f"the Check of {attempt.name} could not be asked on Celery: {text}"
+        )
 
     def _leave(self, attempt: Attempt) -> None:
         attempt.over = True
@@ -550,7 +581,7 @@ class OnCelery:
             if waited_s >= bound_s and one.withdraw():
                 busy = f"the Celery workers that consume the queue {name!r} are busy"
                 text = f"no Celery worker took it for {bound_s:g} s: {why or busy}"
-                self._end(one, _failed(one, "TimedOut", text))
+                self._not_begun(one, "TimedOut", text)
             elif why is None and one.again_at and now >= one.again_at:
                 # A worker that was killed just then may have acknowledged it, and no more.
                 self._send(one)
@@ -560,7 +591,7 @@ class OnCelery:
             bound_s = self._bound_s(one)
             if now - max(one.began_at, line.away_since) >= bound_s and one.withdraw():
                 text = f"the Celery app's broker was away for {bound_s:g} s: {line.failure}"
-                self._end(one, _failed(one, "Unavailable", text))
+                self._not_begun(one, "Unavailable", text)
 
 
 class _NoResult:
@@ -570,12 +601,6 @@ class _NoResult:
 
     def __init__(self, id: str) -> None:
         self.id = id
-
-
-def _failed(attempt: Attempt, type_: str, text: str) -> Outcome:
-    if attempt.settles is not None:
-        return attempt.settles
-    return Outcome(Ending.FAILED, failure=Failure(type_, text), phase=attempt.phase)
 
 
 def _settled(lost: Outcome, check: Outcome) -> Outcome:

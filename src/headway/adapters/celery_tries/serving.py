@@ -21,7 +21,6 @@ from headway.adapters.processes import Processes
 from headway.errors import DefinitionError
 from headway.jobs.job import Rules
 from headway.jobs.outcomes import (
-    Ending,
     Failure,
     Outcome,
     Phase,
@@ -97,6 +96,8 @@ class Serving:
             outcome = self._outcome(payload)
         except KeyboardInterrupt:
             self._frame("interrupted", None)
+        except DefinitionError as error:
+            self._frame("refused", str(error))
         else:
             self._frame("ended", outcome_to_json(outcome))
         last = self._number
@@ -104,13 +105,9 @@ class Serving:
         self._is_done = True
 
     def _outcome(self, payload: Mapping[str, Any]) -> Outcome:
+        """Raises: DefinitionError for a job that this worker does not have."""
         key, number, self._lease_s = payload["key"], payload["number"], payload["lease_s"]
-        try:
-            work = self._work(payload)
-        except DefinitionError as error:
-            return Outcome(
-                Ending.FAILED, failure=Failure("DefinitionError", str(error)), final=True
-            )
+        work = self._work(payload)
         processes = self._processes = Processes(1, grace_s=payload["grace_s"])
         processes.open(work)
         try:
@@ -156,6 +153,7 @@ class Serving:
             args=payload["args"],
             kwargs=payload["kwargs"],
             act=payload["act"],
+            diffs=payload["diffs"],
             trace=payload["trace"],
             run=payload["run"],
             watches_phases=True,  # so that the run knows how far a worker came that it loses
