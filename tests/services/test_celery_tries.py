@@ -15,7 +15,7 @@ import pytest
 
 pytest.register_assert_rewrite("headway.testing.executors")
 
-from headway.adapters.celery_tries import executor  # noqa: E402
+from headway.adapters.celery_tries import absent, tasks  # noqa: E402
 from headway.adapters.celery_tries.executor import OnCelery  # noqa: E402
 from headway.adapters.celery_tries.messages import KEPT_S, LEASE_S  # noqa: E402
 from headway.errors import Unavailable  # noqa: E402
@@ -251,7 +251,7 @@ def test_a_try_whose_run_is_gone_is_ended_when_its_lease_is_over(
         on = opened(jobs.GoesOnForEver, inputs={"phase": "run"}, lease_s=2.0)
         on.start(jobs.GoesOnForEver)
         on.come_to_wait()
-        line = on.executor._line  # type: ignore[attr-defined]
+        line = on.executor._line._line  # type: ignore[attr-defined]
         line.close()  # as if it were killed, or cut off
         assert is_gone(int((tmp_path / "pid").read_text()))
 
@@ -300,8 +300,8 @@ def test_tasks_that_a_broker_lost_are_sent_again(tmp_path: Path) -> None:
 def test_a_task_that_went_astray_is_sent_again(
     opened: Opened, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "AGAIN_S", 1.0)
-    monkeypatch.setattr(executor, "LOOK_AFTER_S", 1.0)
+    monkeypatch.setattr(tasks, "AGAIN_S", 1.0)
+    monkeypatch.setattr(absent, "LOOK_AFTER_S", 1.0)
     send, lost = opened.app.send_task, threading.Event()
 
     def lose_one(*args: Any, **options: Any) -> Any:

@@ -23,8 +23,17 @@ begun again while an earlier one of the same job goes on, whatever is cut off fr
     messages     what is said, as JSON
     line         the connections to the broker, of either side
     kept_line    those of a Celery worker's process, which its tries have together
+    grants       what an attempt is granted with
+  the run's side:
+    executor     what the runner asks for
     attempts     one attempt, as the run knows it
+    tasks        the app's queues, and the tasks in them
+    run_line     what is said to Celery workers, and heard of them
+    reports      what a try says while it goes on
+    endings      how attempts end
+    absent       attempts of which nothing is heard
     looking      who consumes a queue, and knows the task
-    executor     the run's side
-    serving      the Celery worker's side
+  the Celery worker's side:
+    serving      an attempt that is carried out
+    lost         a process that was ended
 """

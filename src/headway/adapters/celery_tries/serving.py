@@ -9,17 +9,15 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from headway.adapters.celery_tries import machine
-from headway.adapters.celery_tries.definitions import definition_of
+from headway.adapters.celery_tries.grants import same_machine, work_of
 from headway.adapters.celery_tries.kept_line import KeptLine, ProcessLine
 from headway.adapters.celery_tries.line import Due, Publication
 from headway.adapters.celery_tries.messages import BEAT_S, CLAIM_S, LEASE_S, Said, Stands
 from headway.adapters.processes import Processes
 from headway.errors import DefinitionError
-from headway.jobs.job import Rules
 from headway.jobs.outcomes import (
     Failure,
     Outcome,
@@ -28,7 +26,6 @@ from headway.jobs.outcomes import (
     failure_to_plain,
     outcome_to_json,
 )
-from headway.jobs.shared import SharedStorage
 from headway.ports.executor import Work
 
 AGAIN_S = 3.0  # frames that were not heard for so long are sent again
@@ -143,32 +140,23 @@ class Serving:
     def _lease_left_s(self) -> float:
         return self._lease_from + self._lease_s - time.monotonic()
 
-    def _work(self, payload: Mapping[str, Any]) -> Work:
-        rules = Rules(**{**payload["rules"], "tags": tuple(payload["rules"]["tags"])})
-        same_machine = machine.this() and machine.this() == payload["machine"]
-        work = Work(
-            definitions=_Only(definition_of(payload["job"])),
-            rules=_Only(rules),
-            shared=SharedStorage(threading.get_ident, payload["shared"].items()),
-            args=payload["args"],
-            kwargs=payload["kwargs"],
-            act=payload["act"],
-            diffs=payload["diffs"],
-            trace=payload["trace"],
-            run=payload["run"],
-            watches_phases=True,  # so that the run knows how far a worker came that it loses
-            intends=lambda key, number, outcome, attempt="", replies="": self._ask(
-                "intends", outcome_to_json(outcome)
-            ),
-            phase_ended=self._phase_ended,
-            wrote=lambda key, number, stream, text: self._wrote(stream, text),
-        )
-        if same_machine:  # elsewhere a process id says nothing
+    def _work(self, granted: Mapping[str, Any]) -> Work:
+        work = work_of(granted)
+        work.watches_phases = True  # so that the run knows how far a worker came that it loses
+        work.intends = self._intends
+        work.phase_ended = self._phase_ended
+        work.wrote = self._wrote
+        if same_machine(granted):
             work.started_process = self._started_process
             work.process_ended = self._process_ended
         return work
 
     # What the try tells, in the task's thread
+
+    def _intends(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+    ) -> None:
+        self._ask("intends", outcome_to_json(outcome))
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
         self._frame("phase", [phase, failure and failure_to_plain(failure)])
@@ -179,7 +167,7 @@ class Serving:
     def _process_ended(self, key: int, number: int, pid: int) -> None:
         self._frame("over", pid)
 
-    def _wrote(self, stream: str, text: str) -> None:
+    def _wrote(self, key: int, number: int, stream: str, text: str) -> None:
         if not self._lines:
             self._lines_at = time.monotonic()
         self._lines.append((stream, text))
@@ -277,19 +265,6 @@ class Serving:
             self._changed.notify_all()
         if self._processes is not None:
             self._processes.wake()
-
-
-class _Only(Sequence[Any]):
-    """By key, of the only job that is at hand."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._value
-
-    def __len__(self) -> int:
-        return 1
 
 
 def _later(one: Stands, other: Stands) -> Stands:
