@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,6 +272,22 @@ def test_the_app_must_be_there_and_reachable(place: Path) -> None:
         for command in ("run",) if code == 69 else ("run", "plan"):
             done = headway(place, command, "jobs.py", *words)
             assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "settings", "said"),
+    [
+        ("memory://", {}, "is on memory://"),
+        ("redis://127.0.0.1:1/0", {"task_always_eager": True}, "has task_always_eager"),
+    ],
+)
+def test_an_app_that_could_never_do_it_is_refused_at_once(
+    place: Path, broker_url: str, settings: dict[str, Any], said: str
+) -> None:
+    write_project(place, broker_url, **settings)
+    done = headway(place, "run", "jobs.py", *ON)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def test_what_cannot_travel_is_refused_before_anything_is_done(

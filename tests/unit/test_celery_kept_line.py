@@ -18,6 +18,8 @@ from headway.testing.sample_jobs import LONGEST_S
 class Hears:
     """A holder that writes down what it hears."""
 
+    replies = "headway.run.here"
+
     def __init__(self) -> None:
         self.heard: list[Stands] = []
         self.news = threading.Event()

@@ -1,5 +1,6 @@
 """Attempts of which nothing is heard: nobody took them, or who did is gone."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,8 @@ from headway.jobs.job import Rules
 NOBODY_S = 60.0  # how long a queue may have no consumer; of a job with a TIMEOUT, that
 LOOK_AFTER_S = 5.0  # who consumes a queue is asked when a task has waited so long, and so often
 
+logger = logging.getLogger(__name__)
+
 
 class Absent(NamedTuple):
     """Nothing more is to be waited for."""
@@ -21,6 +24,7 @@ class Absent(NamedTuple):
     attempt: Attempt
     type: str  # WorkerLost, if somebody had it
     text: str
+    final: bool = False  # another try would fare no better
 
 
 class Watch:
@@ -41,6 +45,7 @@ class Watch:
         self._lost_after_s = lost_after_s
         self._looking = False
         self._looked_at = 0.0
+        self._warned: set[str] = set()  # of queues
 
     def found(self) -> Iterator[Absent]:
         """Those that are given up now."""
@@ -72,28 +77,46 @@ class Watch:
             threading.Thread(target=self._look, name="headway-celery-look", daemon=True).start()
 
     def _look(self) -> None:
-        self._line.news.put(("looked", self._tasks.look()))
+        queues = {self._tasks.queue_of(one) for one in self._line.going}
+        self._line.news.put(("looked", self._tasks.look(queues)))
 
     def looked(self, workers: looking.Workers | None) -> Iterator[Absent]:
         """Who there is to take them is known: those that have waited for too long."""
         self._looking = False
         if workers is None:
             return
+        # Those that are at a try of ours may be too busy to answer.
+        held = frozenset(self._tasks.queue_of(one) for one in self._line.going if one.holder)
+        workers = workers._replace(consumed=workers.consumed | held)
         now = time.monotonic()
         for one in self._line.going:
-            waited_s = now - one.began_at
-            if one.holder or waited_s < min(LOOK_AFTER_S, self._bound_s(one)):
-                continue
-            name = self._tasks.queue_of(one)
-            why = workers.why_not(name, self._tasks.name)
-            bound_s = self._bound_s(one) if why else LONGEST_WAIT_S
-            if waited_s >= bound_s and one.withdraw():
-                busy = f"the Celery workers that consume the queue {name!r} are busy"
-                text = f"no Celery worker took it for {bound_s:g} s: {why or busy}"
-                yield Absent(one, "TimedOut", text)
-            elif why is None and one.again_at and now >= one.again_at:
-                # A worker that was killed just then may have acknowledged it, and no more.
-                self._line.send(one)
+            if not one.holder and now - one.began_at >= min(LOOK_AFTER_S, self._bound_s(one)):
+                yield from self._judge(one, workers, now)
+
+    def _judge(self, one: Attempt, workers: looking.Workers, now: float) -> Iterator[Absent]:
+        name = self._tasks.queue_of(one)
+        why = workers.why_not(name, self._tasks.name)
+        if why is None:
+            yield from self._too_busy(one, name, now)
+            return
+        bound_s = self._bound_s(one)
+        if why.final and one.withdraw():
+            yield Absent(one, "DefinitionError", why.text, final=True)
+        elif now - one.began_at >= bound_s and one.withdraw():
+            yield Absent(one, "TimedOut", f"no Celery worker took it for {bound_s:g} s: {why.text}")
+        elif name not in self._warned:
+            self._warned.add(name)
+            logger.warning("%s. A try waits %g s", why.text, bound_s)
+
+    def _too_busy(self, one: Attempt, name: str, now: float) -> Iterator[Absent]:
+        if now - one.began_at >= LONGEST_WAIT_S and one.withdraw():
+            busy = f"the Celery workers that consume the queue {name!r} are busy"
+            yield Absent(
+                one, "TimedOut", f"no Celery worker took it for {LONGEST_WAIT_S:g} s: {busy}"
+            )
+        elif one.again_at and now >= one.again_at:
+            # A worker that was killed just then may have acknowledged it, and no more.
+            self._line.send(one)
 
     def _bound_s(self, attempt: Attempt) -> float:
         timeout_s = self._rules[attempt.key].timeout_s

@@ -57,10 +57,11 @@ class Endings:
         """No Celery worker ever had it."""
         attempt = absent.attempt
         if attempt.what == "check" and attempt.settles is None:
-            self._not_asked(attempt, Unavailable, absent.text)
+            error = DefinitionError if absent.final else Unavailable
+            self._not_asked(attempt, error, absent.text)
             return
         failure = Failure(absent.type, absent.text)
-        outcome = Outcome(Ending.FAILED, failure=failure, phase=attempt.phase)
+        outcome = Outcome(Ending.FAILED, failure=failure, phase=attempt.phase, final=absent.final)
         self._line.leave(attempt)
         self._tell(attempt, attempt.settles or outcome)
 

@@ -70,7 +70,7 @@ class OnCelery:
     def open(self, work: Work) -> None:
         """Raises: DefinitionError for jobs and inputs that cannot travel, Unavailable, Refused."""
         self._work = work
-        self._tasks.require_broker()
+        self._tasks.require_fit()
         self._definitions = [
             None if isinstance(one, StepNode) else described(one) for one in work.definitions
         ]

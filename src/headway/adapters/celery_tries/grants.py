@@ -57,11 +57,11 @@ def grant(
     }
 
 
-def work_of(granted: Mapping[str, Any]) -> Work:
+def work_of(granted: Mapping[str, Any], worker: str) -> Work:
     """The holder's own, with callbacks that do nothing yet. Raises: DefinitionError."""
     rules = Rules(**{**granted["rules"], "tags": tuple(granted["rules"]["tags"])})
     return Work(
-        definitions=_Only(definition_of(granted["job"])),
+        definitions=_Only(definition_of(granted["job"], worker)),
         rules=_Only(rules),
         shared=SharedStorage(threading.get_ident, granted["shared"].items()),
         args=granted["args"],

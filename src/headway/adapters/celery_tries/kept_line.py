@@ -28,6 +28,8 @@ IDLE_S = 30.0  # how long it is kept while nobody needs it
 class Holder(Protocol):
     """Who has an attempt, or claims it."""
 
+    replies: str  # the run's queue
+
     def hear(self, heard: Stands) -> None:
         """By the thread that hears."""
 
@@ -47,6 +49,7 @@ class ProcessLine:
             self._heard,
             every=(BEAT_S, self._every),
             wanted=self._is_wanted,
+            returned=self._returned,
         )
         self.due = self._line.due
         self.close = self._line.close
@@ -91,6 +94,13 @@ class ProcessLine:
             one.beat()
         if is_over:
             self._line.let_go()
+
+    def _returned(self, queue: str) -> None:
+        """A run is gone, and its queue with it: nobody wants anything of it any more."""
+        with self._lock:
+            gone = [(id, one) for id, one in self._here.items() if one.replies == queue]
+        for id, one in gone:
+            one.hear(Stands(id, over=True))
 
     def _heard(self, body: str | bytes) -> None:
         heard = stands(body)

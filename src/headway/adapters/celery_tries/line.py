@@ -34,6 +34,8 @@ class Publication(NamedTuple):
     queue: str
     text: str
     persistent: bool = False
+    # Say if there is no such queue (``returned``), where the broker can: RabbitMQ does.
+    mandatory: bool = False
 
 
 Due = Callable[[Any], Iterable[Publication]]  # given the producer, for what it sends by itself
@@ -52,10 +54,12 @@ class Line:
         every: tuple[float, Callable[[], None]] | None = None,
         reconnected: Callable[[], None] = lambda: None,
         wanted: Callable[[], bool] = lambda: True,
+        returned: Callable[[str], None] = lambda queue: None,
     ) -> None:
         """``lasts``: the queue outlives its connection. ``every``: so often, call that.
 
-        ``wanted``: asked when a connection was lost, whether to connect again.
+        ``wanted``: asked when a connection was lost, whether to connect again. ``returned``: told
+        the queue that a mandatory publication did not find, by the thread that sends.
         """
         self._app = app
         self._queue = queue
@@ -64,6 +68,7 @@ class Line:
         self._every = every
         self._reconnected = reconnected
         self._wanted = wanted
+        self._returned = returned
         self.connected_at: float | None = None  # monotonic; None: nothing can be heard now
         self.away_since = 0.0  # monotonic: when it was lost last
         self.failure = ""  # why
@@ -191,7 +196,7 @@ class Line:
             )
 
     def _send_on(self, connection: Any) -> None:
-        producer = connection.Producer()
+        producer = self._producer(connection)
         next_at = time.monotonic()
         while not self._is_done:
             if self._every is not None and time.monotonic() >= next_at:
@@ -205,6 +210,13 @@ class Line:
                 except BaseException:
                     self._give_back(taken, name)
                     raise
+
+    def _producer(self, connection: Any) -> Any:
+        if connection.transport.driver_type != "amqp":  # others find every queue
+            return connection.Producer()
+        return connection.Producer(
+            on_return=lambda error, exchange, key, message: self._returned(key)
+        )
 
     def _taken(self, until: float | None) -> dict[str, Due]:
         """All that is due, waiting for the first."""
@@ -236,6 +248,7 @@ def publish(producer: Any, one: Publication) -> None:
         content_type="application/json",
         content_encoding="utf-8",
         delivery_mode=2 if one.persistent else 1,
+        mandatory=one.mandatory,
         declare=declare,
         retry=False,
     )

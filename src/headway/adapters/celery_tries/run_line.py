@@ -39,11 +39,11 @@ class RunLine:
     def close(self, wait_s: float) -> None:
         """Give up what is going on, and wait for so long until nothing of it is left."""
         waiting = [one.id for one in self.going if one.withdraw()]
-        held = {one.id for one in self.going if one.holder}
-        for one in self.going:
+        going = self.going
+        for one in going:
             self.give_up(one)
         try:
-            self.await_left(held, wait_s)
+            self.await_left({one.id for one in going if one.holder and not one.told_end}, wait_s)
         finally:
             self._line.close()
             self._tasks.revoke(waiting)
@@ -155,7 +155,10 @@ class RunLine:
 
     def _heard_of(self, attempt: Attempt, heard: Said) -> None:
         is_next = attempt.hear(heard)
-        attempt.told_end = attempt.told_end or (is_next and heard.kind in ENDS)
+        if is_next and heard.kind in ENDS:
+            attempt.told_end = True
+            if attempt.id in self._gone:
+                self._left.add(attempt.id)
         self.tell(attempt, heard.holder)  # first: the news may be all that is waited for
         if is_next:
             self.news.put(("frame", attempt, heard))

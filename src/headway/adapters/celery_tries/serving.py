@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kombu.utils.compat import detect_environment
+
 from headway.adapters.celery_tries.grants import same_machine, work_of
 from headway.adapters.celery_tries.kept_line import KeptLine, ProcessLine
 from headway.adapters.celery_tries.line import Due, Publication
@@ -43,7 +45,7 @@ class Serving:
 
     def __init__(self, attempt: str, replies: str, worker: str) -> None:
         self._attempt = attempt
-        self._replies = replies
+        self.replies = replies
         self._worker = worker
         self._holder = ""  # what we are called on the line
         self._line: ProcessLine
@@ -102,7 +104,13 @@ class Serving:
         self._is_done = True
 
     def _outcome(self, payload: Mapping[str, Any]) -> Outcome:
-        """Raises: DefinitionError for a job that this worker does not have."""
+        """Raises: DefinitionError for a job that this worker does not have, or cannot carry out."""
+        pool = detect_environment()
+        if pool != "default":
+            raise DefinitionError(
+                f"the Celery worker {self._worker} has the pool {pool}, which cannot wait for a"
+                " child process: start it with -P prefork, threads or solo"
+            )
         key, number, self._lease_s = payload["key"], payload["number"], payload["lease_s"]
         work = self._work(payload)
         processes = self._processes = Processes(1, grace_s=payload["grace_s"])
@@ -141,7 +149,7 @@ class Serving:
         return self._lease_from + self._lease_s - time.monotonic()
 
     def _work(self, granted: Mapping[str, Any]) -> Work:
-        work = work_of(granted)
+        work = work_of(granted, self._worker)
         work.watches_phases = True  # so that the run knows how far a worker came that it loses
         work.intends = self._intends
         work.phase_ended = self._phase_ended
@@ -243,13 +251,14 @@ class Serving:
         self._due("frames", self._unsent)
 
     def _say(self, said: Said) -> None:
-        self._due(said.kind, lambda producer: () if self._is_done else [self._published(said)])
+        one = self._published(said)._replace(mandatory=said.kind == "claims")
+        self._due(said.kind, lambda producer: () if self._is_done else [one])
 
     def _due(self, what: str, make: Due) -> None:
         self._line.due(f"{self._holder} {what}", make)
 
     def _published(self, said: Said) -> Publication:
-        return Publication(self._replies, said.text(), persistent=True)
+        return Publication(self.replies, said.text(), persistent=True)
 
     # Hearing
 

@@ -5,12 +5,16 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kombu.serialization import prepare_accept_content
+
+from headway.adapters.celery_feeds.apps import require_transport
 from headway.adapters.celery_tries import looking
 from headway.adapters.celery_tries.attempts import Attempt
 from headway.adapters.celery_tries.messages import TASK
 from headway.errors import DefinitionError
 
 LONGEST_WAIT_S = 3_600.0  # how long a task may wait for Celery workers that are busy
+JSON = "application/json"
 AGAIN_S = 30.0  # a task that nobody took is sent again after that, then after twice that, and so on
 
 logger = logging.getLogger(__name__)
@@ -24,12 +28,22 @@ class Tasks:
         self.app = app
         self.name = name or str(app.main or "proj")
 
-    def require_broker(self) -> None:
-        """Raises: DefinitionError for one that this is not for."""
-        if self.app.connection_for_write().transport_cls == "sqs":
+    def require_fit(self) -> None:
+        """Raises: DefinitionError for an app that this is not for, Unavailable."""
+        if require_transport(self.app).transport_cls == "sqs":
             raise DefinitionError(
                 f"the Celery app {self.name} is on SQS, which has no queues that come and go with"
                 " a run: run jobs on an app whose broker is RabbitMQ or Redis"
+            )
+        if self.app.conf.task_always_eager:
+            raise DefinitionError(
+                f"the Celery app {self.name} has task_always_eager: its tasks are carried out by"
+                " who sends them, and by no Celery worker. Leave that out, or --on celery"
+            )
+        if JSON not in prepare_accept_content(self.app.conf.accept_content):
+            raise DefinitionError(
+                f"the Celery app {self.name} does not accept JSON, in which tries are sent:"
+                " add 'json' to its accept_content"
             )
 
     def require_queues(self, definitions: Iterable[Any]) -> None:
@@ -85,10 +99,10 @@ class Tasks:
             except Exception as error:
                 logger.info("the tasks that nobody took are left in their queues: %s", error)
 
-    def look(self) -> looking.Workers | None:
+    def look(self, queues: Iterable[str]) -> looking.Workers | None:
         """Who there is to take them; None if they could not be asked."""
         try:
-            return looking.look(self.app)
+            return looking.look(self.app, queues)
         except Exception as error:
             logger.info("the Celery workers could not be asked what they consume: %s", error)
             return None
