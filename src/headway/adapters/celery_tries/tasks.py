@@ -30,7 +30,10 @@ class Tasks:
 
     def require_fit(self) -> None:
         """Raises: DefinitionError for an app that this is not for, Unavailable."""
-        if require_transport(self.app).transport_cls == "sqs":
+        connection = require_transport(self.app)
+        # Its transport has a descriptor by now, though it is connected to nothing.
+        connection.release()
+        if connection.transport_cls == "sqs":
             raise DefinitionError(
                 f"the Celery app {self.name} is on SQS, which has no queues that come and go with"
                 " a run: run jobs on an app whose broker is RabbitMQ or Redis"
