@@ -103,6 +103,8 @@ BAD_WORDS = {
     "show --job Beta --db there.db": ["no job called 'Beta'"],
     "prune --older-than soon": ["--older-than 'soon'", "30d"],
     "graph -o picture.svg --set a=b --db there.db": ["--set and --plan are for a TARGET"],
+    "graph --on processes --db there.db": ["--on is for a TARGET"],
+    "plan good.py -A proj:app": ["-A proj:app is for --on celery"],
     "workers": ["no core leads", "--mq mqconf.json", "headway step COMMAND:SUBCOMMAND --worker"],
     "workers --bus memory:": ["on the bus of one process nobody else can serve", "amqp://"],
     "workers --mq a.json --bus amqp://x": ["give one"],

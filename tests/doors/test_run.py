@@ -186,6 +186,8 @@ def test_a_plan_shows_a_jobs_diff_and_marks_a_check_that_looks_broken(place: Pla
         "→ Slip    will run       looks broken: name 'colour' is not defined",
     ]
     assert place.type("plan", "twice.py", "--strict", code=1).lines == said.lines
+    for on in ("threads", "processes"):
+        assert place.type("plan", "twice.py", "--on", on, code=2).lines == said.lines
     found = place.type("plan", "twice.py", "--json", code=2).json
     assert found["counts"] == {"will run": 2, "unknown": 1}
     assert [job["looks_broken"] for job in found["jobs"]] == [False, True, False]

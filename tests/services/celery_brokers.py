@@ -12,6 +12,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.redis_server import RedisServer
 from tests.services.sqs import Sqs
 from tests.services.worker_process import WorkerProcess, worker_process
 
@@ -56,6 +57,7 @@ class Broker:
     url: str
     left: Callable[[], Sequence[str]]
     options: Mapping[str, Any] = field(default_factory=dict)
+    connections: Callable[[], int] = lambda: 0  # that it took so far; of RabbitMQ and Redis
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,10 +84,13 @@ def broker_of(request: pytest.FixtureRequest, name: str) -> Broker:
     match name:
         case "rabbitmq":
             rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
-            return Broker(name, rabbitmq.url, lambda: _of_rabbitmq(rabbitmq))
+            taken = rabbitmq.node.connections_taken
+            return Broker(name, rabbitmq.url, lambda: _of_rabbitmq(rabbitmq), connections=taken)
         case "redis":
             url: str = request.getfixturevalue("redis_url")
-            return Broker(name, url, lambda: _of_redis(url))
+            server: RedisServer = request.getfixturevalue("redis_server")
+            taken = server.connections_taken
+            return Broker(name, url, lambda: _of_redis(url), connections=taken)
         case _:
             sqs: Sqs = request.getfixturevalue("sqs")
             return Broker(name, sqs.url, sqs.queues, SQS_OPTIONS)
@@ -100,9 +105,10 @@ def _of_rabbitmq(rabbitmq: RabbitMQ) -> list[str]:
         f" [element(2, E) || E <- rabbit_exchange:list({vhost})],"
         ' X =/= <<>>, binary:match(X, <<"amq.">>) =:= nomatch]'
     )
-    return [
-        found for one in (queues, exchanges) if (found := rabbitmq.node.tell(f"{one}.")) != "[]"
-    ]
+    joined = f"[[One, $\\s] || One <- {queues} ++ {exchanges}]"
+    return sorted(
+        rabbitmq.node.tell(f"binary_to_list(iolist_to_binary({joined})).").strip('"[]').split()
+    )
 
 
 def _of_redis(url: str) -> list[str]:

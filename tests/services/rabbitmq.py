@@ -242,6 +242,10 @@ class RabbitNode:
             plugins.write_text("[].\n")
             self.tell(f"{ensure}.")
 
+    def connections_taken(self) -> int:
+        """How many it has accepted so far, of whatever virtual host."""
+        return int(self.tell("element(2, hd(ets:lookup(connection_churn_metrics, node())))."))
+
     def limit_topics(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Which routing keys of an exchange the user may publish with, and bind by."""
         values = ", ".join(

@@ -6,7 +6,7 @@ One server a test session (with xdist: a worker), started by the first test that
 import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,7 @@ class RedisServer:
 
     def __init__(self, server: str) -> None:
         (port,) = free_ports(1)
+        self._asked = 0
         self.url = f"redis://127.0.0.1:{port}/0"
         # The configuration comes by its input, which also tells it when we are gone.
         settings = f"bind 127.0.0.1\nport {port}\nsave ''\nappendonly no\n"
@@ -44,6 +45,15 @@ class RedisServer:
             if "Ready to accept connections" in line:
                 return
         raise RuntimeError("Redis did not start:\n" + "".join(lines))
+
+    def connections_taken(self) -> int:
+        """How many it has accepted so far, but for those that asked here."""
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            info: Any = client.info("stats")
+            self._asked += 1
+            return int(info["total_connections_received"]) - self._asked
 
     def close(self) -> None:
         self._guard.kill()

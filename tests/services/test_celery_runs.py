@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,6 +190,77 @@ def test_python_jobs_of_a_playbook_run_there_for_each_host(
     assert sorted(os.listdir(place / "elsewhere")) == ["web1", "web2"]
 
 
+ON = ("--on", "celery", "-A", "proj:app")
+PLANNED = """
+from pathlib import Path
+from headway import Job
+
+class Index(Job):
+    QUEUE = "builds"
+
+    def Check(self, *, version, **inputs):
+        self.global_storage["was"] = Path("index").read_text()
+        assert self.global_storage["was"] == version, "the index is of " + repr(
+            self.global_storage["was"])
+
+    def Run(self, *, version, **inputs):
+        Path("index").write_text(version)
+
+    def Diff(self, *, version, **inputs):
+        return f"-{self.global_storage['was']}\\n+{version}"
+
+class Site(Job):
+    DEPS = (Index,)
+
+    def Check(self, **inputs):
+        assert self.global_storage["was"] == "2"
+"""
+
+
+def test_a_plan_asks_the_checks_where_the_worker_is(place: Path, worker: WorkerProcess) -> None:
+    (place / "planned.py").write_text(PLANNED)
+    (place / "elsewhere" / "index").write_text("1")
+    words = ("plan", "planned.py", *ON, "--set", "version=2")
+    said = headway(place, *words)
+    assert (said.returncode, said.stderr) == (2, "")
+    index, removed, added, site, *_ = said.stdout.splitlines()
+    assert index.split() == "→ Index will run the index is of '1'".split()
+    assert (removed.strip(), added.strip()) == ("-1", "+2")
+    assert site.split()[:4] == ["…", "Site", "unknown", "until"]
+    (found, _) = json.loads(headway(place, *words, "--json").stdout)["jobs"]
+    assert (found["verdict"], found["diff"]) == ("will run", "-1\n+2")
+    drawn = headway(place, "graph", "planned.py", "--plan", *ON, "--set", "version=2")
+    assert "the index is of '1'" in drawn.stdout, drawn.stderr
+    assert (place / "elsewhere" / "index").read_text() == "1"
+    (place / "elsewhere" / "index").write_text("2")
+    done = headway(place, *words)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "nothing to do: all 2 jobs are done",
+    )
+    assert not (place / ".headway").exists()
+
+
+def test_a_plan_whose_checks_cannot_be_asked_is_an_error(
+    place: Path, worker: WorkerProcess
+) -> None:
+    job = "from headway import Job\nclass A(Job):\n {}\n def Check(self): pass\n"
+    (place / "queued.py").write_text(job.format("QUEUE = 'nowhere'; TIMEOUT = 1"))
+    said = headway(place, "plan", "queued.py", *ON)
+    assert (said.returncode, said.stdout) == (69, "")
+    assert "the Check of A could not be asked on Celery: no Celery worker took it" in said.stderr
+    assert "start one with celery -A proj:app worker -Q nowhere" in said.stderr
+    (place / "there").mkdir()
+    (place / "there" / "absent.py").write_text(job.format(""))
+    said = headway(place, "plan", "there/absent.py", *ON)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "cannot import absent, where A is" in said.stderr
+    # A run of the same fails that job, with the same words.
+    said = headway(place, "run", "there/absent.py", *ON, "--plain")
+    assert said.returncode == 1
+    assert "cannot import absent, where A is" in said.stdout
+
+
 def test_the_app_must_be_there_and_reachable(place: Path) -> None:
     write_project(place, "amqp://guest:guest@127.0.0.1:1//")
     for words, code, said in (
@@ -197,8 +269,25 @@ def test_the_app_must_be_there_and_reachable(place: Path) -> None:
         (("--on", "celery", "-A", "no_such:app"), 1, "there is no Celery app 'no_such:app'"),
         (("--on", "celery", "-A", "proj:app"), 69, "does not answer"),
     ):
-        done = headway(place, "run", "jobs.py", *words)
-        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        for command in ("run",) if code == 69 else ("run", "plan"):
+            done = headway(place, command, "jobs.py", *words)
+            assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "settings", "said"),
+    [
+        ("memory://", {}, "is on memory://"),
+        ("redis://127.0.0.1:1/0", {"task_always_eager": True}, "has task_always_eager"),
+    ],
+)
+def test_an_app_that_could_never_do_it_is_refused_at_once(
+    place: Path, broker_url: str, settings: dict[str, Any], said: str
+) -> None:
+    write_project(place, broker_url, **settings)
+    done = headway(place, "run", "jobs.py", *ON)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def test_what_cannot_travel_is_refused_before_anything_is_done(

@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +15,9 @@ import pytest
 
 pytest.register_assert_rewrite("headway.testing.executors")
 
-from headway.adapters.celery_tries import executor  # noqa: E402
+from headway.adapters.celery_tries import absent, tasks  # noqa: E402
 from headway.adapters.celery_tries.executor import OnCelery  # noqa: E402
-from headway.adapters.celery_tries.messages import KEPT_S, LEASE_S  # noqa: E402
+from headway.adapters.celery_tries.messages import CLAIM_S, KEPT_S, LEASE_S  # noqa: E402
 from headway.errors import Unavailable  # noqa: E402
 from headway.jobs.job import Job  # noqa: E402
 from headway.jobs.outcomes import Ending  # noqa: E402
@@ -133,23 +133,45 @@ def opened(broker: Broker, tmp_path: Path) -> Iterator[Opened]:
 
 
 def test_nothing_is_left_on_the_broker(opened: Opened, broker: Broker, tmp_path: Path) -> None:
-    with tries_worker(tmp_path, broker.url, "-P", "solo"):
-        before = broker.left()
+    with tries_worker(tmp_path, broker.url, "-c", "1") as worker:
         on = opened(jobs.Repairs, jobs.GoesOnForEver, inputs={"phase": "run"})
         outcome = on.carry_out(jobs.Repairs)
         assert on.clean_up(jobs.Repairs, outcome) is None
         on.start(jobs.GoesOnForEver)
         on.come_to_wait()
         on.executor.close()
-        left = [name for name in broker.left() if name not in before]
+        worker.end(signal.SIGTERM)
+        left = [name for name in broker.left() if "headway" in name]
         if broker.name == "redis":  # what was said when it was gone is forgotten there in time
             import redis
 
             with redis.Redis.from_url(broker.url) as client:
                 left = [name for name in left if not 0 < cast("int", client.ttl(name)) <= KEPT_S]
-            # Kombu's own note of that; it bounds itself.
-            left = [name for name in left if name != "_kombu.binding_deadlines"]
         assert left == []
+
+
+@pytest.mark.parametrize("pool", [("-c", "1"), ("-P", "solo"), ("-P", "threads", "-c", "2")])
+def test_the_tries_of_a_process_have_its_two_connections_one_after_another(
+    opened: Opened, broker: Broker, tmp_path: Path, pool: Sequence[str]
+) -> None:
+    with tries_worker(tmp_path, broker.url, *pool):
+        on = opened(jobs.Passes)
+        on.carry_out(jobs.Passes)
+        before = broker.connections()
+        for number in range(2, 7):
+            assert on.carry_out(jobs.Passes, number).ending is Ending.PASSED
+        assert broker.connections() == before
+
+
+def test_a_broker_that_was_restarted_between_tries_is_connected_to_anew(
+    rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    with ExitStack() as stack, tries_worker(tmp_path, rabbitmq.url, "-c", "1"):
+        opens = Opened(stack, tmp_path, rabbitmq.url)
+        assert opens(jobs.Repairs).carry_out(jobs.Repairs).ending is Ending.REPAIRED
+        rabbitmq.kill()
+        rabbitmq.restart()
+        assert opens(jobs.Passes).carry_out(jobs.Passes).ending is Ending.PASSED
 
 
 def test_a_process_of_a_worker_that_is_killed_is_noticed_at_once_and_its_check_decides(
@@ -229,7 +251,7 @@ def test_a_try_whose_run_is_gone_is_ended_when_its_lease_is_over(
         on = opened(jobs.GoesOnForEver, inputs={"phase": "run"}, lease_s=2.0)
         on.start(jobs.GoesOnForEver)
         on.come_to_wait()
-        line = on.executor._line  # type: ignore[attr-defined]
+        line = on.executor._line._line  # type: ignore[attr-defined]
         line.close()  # as if it were killed, or cut off
         assert is_gone(int((tmp_path / "pid").read_text()))
 
@@ -278,8 +300,8 @@ def test_tasks_that_a_broker_lost_are_sent_again(tmp_path: Path) -> None:
 def test_a_task_that_went_astray_is_sent_again(
     opened: Opened, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "AGAIN_S", 1.0)
-    monkeypatch.setattr(executor, "LOOK_AFTER_S", 1.0)
+    monkeypatch.setattr(tasks, "AGAIN_S", 1.0)
+    monkeypatch.setattr(absent, "LOOK_AFTER_S", 1.0)
     send, lost = opened.app.send_task, threading.Event()
 
     def lose_one(*args: Any, **options: Any) -> Any:
@@ -295,17 +317,25 @@ def test_a_task_that_went_astray_is_sent_again(
 
 @on_rabbitmq
 def test_a_queue_that_nobody_consumes_times_out_with_that_reason(
-    opened: Opened, broker: Broker, tmp_path: Path
+    opened: Opened,
+    broker: Broker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with tries_worker(tmp_path, broker.url, "-P", "solo"):
-        on = opened(GoesElsewhere, nobody_s=1.0)
+        monkeypatch.setattr(absent, "LOOK_AFTER_S", 0.5)
+        on = opened(GoesElsewhere, nobody_s=4.0)
         outcome = on.carry_out(GoesElsewhere)
         failed(
             outcome,
             "TimedOut",
-            "no Celery worker took it for 1 s: no Celery worker consumes the queue 'elsewhere':"
+            "no Celery worker took it for 4 s: no Celery worker consumes the queue 'elsewhere':"
             " start one with celery -A proj worker -Q elsewhere",
         )
+        # Whoever waits for that is told long before.
+        (told,) = [one.message for one in caplog.records if "elsewhere" in one.message]
+        assert told.endswith("start one with celery -A proj worker -Q elsewhere. A try waits 4 s")
 
 
 @on_rabbitmq
@@ -317,6 +347,8 @@ def test_a_worker_that_does_not_know_the_task_is_told_what_to_add(
         outcome = on.carry_out(jobs.Repairs)
         worker.wait_for("Received unregistered task")
         assert outcome.failure is not None
+        assert outcome.final
+        assert outcome.failure.type == "DefinitionError"
         assert "knows the task headway.try" in outcome.failure.message
         assert "include=['headway.toolbox.tries']" in outcome.failure.message
 
@@ -335,6 +367,52 @@ def test_a_job_waits_for_workers_that_are_busy(
         assert {one.outcome.ending for one in on.ends(2)} == {Ending.REPAIRED}
 
 
+def test_a_job_waits_for_a_worker_that_is_too_busy_to_answer(
+    opened: Opened, broker: Broker, tmp_path: Path
+) -> None:
+    """A pool of one thread: while it is at a task its worker answers nobody."""
+    with tries_worker(tmp_path, broker.url, "-P", "solo"):
+        on = opened(jobs.GoesOnForEver, jobs.Repairs, inputs={"phase": "run"}, nobody_s=1.0)
+        on.start(jobs.GoesOnForEver)
+        on.come_to_wait()
+        on.start(jobs.Repairs)
+        assert not list(on.executor.wait(6.0))
+        (tmp_path / "go").touch()
+        assert {one.outcome.ending for one in on.ends(2)} == {Ending.REPAIRED}
+
+
+@on_rabbitmq
+def test_a_run_waits_for_a_worker_that_another_run_keeps_too_busy_to_answer(
+    opened: Opened, broker: Broker, tmp_path: Path
+) -> None:
+    with tries_worker(tmp_path, broker.url, "-P", "solo"):
+        on = opened(jobs.GoesOnForEver, inputs={"phase": "run"})
+        on.start(jobs.GoesOnForEver)
+        on.come_to_wait()
+        other = opened(jobs.Repairs, nobody_s=1.0)
+        other.start(jobs.Repairs)
+        assert not list(other.executor.wait(6.0))
+        (tmp_path / "go").touch()
+        assert other.ends(1)[0].outcome.ending is Ending.REPAIRED
+
+
+@on_rabbitmq
+def test_a_pool_that_cannot_wait_for_processes_is_refused(
+    opened: Opened, broker: Broker, tmp_path: Path
+) -> None:
+    (tmp_path / "green.py").write_text(
+        "import kombu.utils.compat\n"
+        "import headway.toolbox.tries\n"
+        "kombu.utils.compat._environment = 'gevent'\n"  # as if that were the pool
+    )
+    with tries_worker(tmp_path, broker.url, "-P", "solo", include="green"):
+        outcome = opened(jobs.Repairs).carry_out(jobs.Repairs)
+        assert outcome.final
+        assert outcome.failure is not None
+        assert "has the pool gevent" in outcome.failure.message
+        assert "-P prefork, threads or solo" in outcome.failure.message
+
+
 @on_rabbitmq
 def test_what_nobody_took_is_taken_back_when_the_run_is_stopped(
     opened: Opened, broker: Broker, tmp_path: Path
@@ -348,6 +426,20 @@ def test_what_nobody_took_is_taken_back_when_the_run_is_stopped(
     assert ended.outcome.failure.message == "the run was stopped before a Celery worker took it"
     with tries_worker(tmp_path, broker.url, "-P", "solo") as worker:
         worker.wait_for(" succeeded in ")  # it found that nobody wants it
+    assert on.notes == []
+
+
+@on_rabbitmq
+def test_what_a_run_that_is_over_left_in_a_queue_is_dropped_at_once(
+    opened: Opened, broker: Broker, tmp_path: Path
+) -> None:
+    on = opened(jobs.Repairs)
+    on.start(jobs.Repairs)
+    assert opened.sent.wait(LONGEST_S)
+    on.executor.close()
+    with tries_worker(tmp_path, broker.url, "-c", "1") as worker:
+        line = worker.wait_for(" succeeded in ")
+    assert float(re.findall(r"succeeded in ([\d.]+)s", line)[0]) < CLAIM_S / 2
     assert on.notes == []
 
 

@@ -93,8 +93,16 @@ def test_messages_are_read_back_and_what_is_none_is_nothing() -> None:
 
 
 def test_why_nobody_begins_is_said_with_what_to_do() -> None:
-    there = {"w1@a": frozenset({"work"}), "w2@a": frozenset({"celery"})}
-    workers = Workers(there, frozenset({"w2@a"}))
+    there = {name: frozenset({queue}) for name, queue in (("w1", "work"), ("w2", "celery"))}
+    workers = Workers(there, {"w1": False, "w2": True}, frozenset({"busy"}))
     assert workers.why_not("celery", "proj") is None
-    assert "celery -A proj worker -Q other" in (workers.why_not("other", "proj") or "")
-    assert "include=['headway.toolbox.tries']" in (workers.why_not("work", "proj") or "")
+    assert workers.why_not("busy", "proj") is None
+    nobody, unknown = workers.why_not("other", "proj"), workers.why_not("work", "proj")
+    assert nobody is not None
+    assert "celery -A proj worker -Q other" in nobody.text
+    assert not nobody.final
+    assert unknown is not None
+    assert "include=['headway.toolbox.tries']" in unknown.text
+    assert unknown.final
+    # Who did not say what it knows may know it.
+    assert workers._replace(knowing={}).why_not("work", "proj") is None

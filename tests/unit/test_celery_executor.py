@@ -43,6 +43,20 @@ def test_a_queue_that_the_app_does_not_list_is_refused_by_its_name() -> None:
         opened(an_app("memory://", task_create_missing_queues=False), InQueue)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"task_always_eager": True}, "has task_always_eager"),
+        ({"accept_content": ["pickle"]}, "add 'json' to its accept_content"),
+    ],
+)
+def test_an_app_whose_workers_would_never_take_a_try_is_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        opened(an_app("memory://", **settings), Passes)
+
+
 @pytest.mark.parametrize(("args", "inputs"), [((object(),), {}), ((), {"what": {1, 2}})])
 def test_inputs_that_json_cannot_carry_are_refused(
     args: Sequence[Any], inputs: dict[str, Any]

@@ -22,10 +22,21 @@ def ask_check(work: Work, key: int) -> Outcome:
         raise
     except BaseException as error:
         failure = explain(job, error, trace=work.trace)
-        return Outcome(Ending.FAILED, failure=failure, final=True, job=job)
+        diff = _diff(work, job) if work.diffs and work.rules[key].has_run else ""
+        return Outcome(Ending.FAILED, failure=failure, final=True, job=job, diff=diff)
     finally:
         tools.finish()
     return Outcome(Ending.PASSED, result, shared=work.shared.changes(), job=job)
+
+
+def _diff(work: Work, job: Any) -> str:
+    """What the job says would change."""
+    if not hasattr(type(job), "Diff"):
+        return ""
+    try:
+        return str(job.Diff(*work.args, **work.kwargs) or "")
+    except Exception as error:
+        return f"(Diff failed: {type(error).__name__}: {error})"
 
 
 def clean_up(

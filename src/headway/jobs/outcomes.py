@@ -71,6 +71,7 @@ class Outcome(NamedTuple):
     shared: Changes | None = None  # to global_storage, since the last report
     storage: Changes | None = None  # of the job's own, whole, where a Cleanup may want it
     job: Any = None  # the object itself, where it never left this process and has a Cleanup
+    diff: str = ""  # what the job's Diff says, where that was asked for
 
 
 PASSED = Outcome(Ending.PASSED)  # the commonest one, made once
@@ -90,6 +91,7 @@ def outcome_to_json(outcome: Outcome) -> str:
         "shared": outcome.shared and changes_to_plain(outcome.shared),
         "storage": outcome.storage and changes_to_plain(outcome.storage),
         "result": _carried(outcome.result),
+        "diff": outcome.diff or None,
     }
     return json.dumps({name: part for name, part in parts.items() if part is not None})
 

@@ -49,6 +49,8 @@ class Work:
     # Keys of what puts away, which is not taken back in a run that is stopped.
     closings: Container[int] = ()
     act: bool = True  # False: ask Checks only
+    # Whether a Check that is asked by itself and fails is followed by what the job's Diff says.
+    diffs: bool = False
     trace: bool = False  # whether failures carry their traceback as text
     watches_phases: bool = False
     is_written: bool = False  # whether all that was told of the run is; said in the end
@@ -114,7 +116,11 @@ class Executor(Protocol):
         """What has ended since, waiting for the first for so long (None: as long as it takes)."""
 
     def ask(self, key: int) -> Outcome:
-        """Ask one Check here and now, and nothing else."""
+        """Ask one Check here and now, and nothing else.
+
+        Raises: Unavailable, DefinitionError where nobody could ask it: that says nothing of what
+        it would have answered.
+        """
 
     def cleanup(self, key: int, number: int, job: Any, storage: Changes | None) -> Failure | None:
         """Run the Cleanup of a try to its end.

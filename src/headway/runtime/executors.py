@@ -47,6 +47,11 @@ def _on_celery(slots: int, app: str) -> Executor:
     from headway.adapters.celery_feeds.apps import load_app
 
     loaded = load_app(app)
+    if loaded.connection_for_write().transport_cls == "memory":
+        raise DefinitionError(
+            f"the Celery app {app} is on memory://, on which Celery workers hear only what is sent"
+            " in their own process: run jobs on an app whose broker is RabbitMQ or Redis"
+        )
     from headway.adapters.celery_tries.executor import OnCelery
 
     return OnCelery(loaded, slots, name=app)

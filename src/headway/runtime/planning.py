@@ -37,17 +37,18 @@ def examine(
 ) -> list[Finding]:
     """Ask the Checks that can be asked, in the plan's order; a finding for each job.
 
-    ``found`` is told of each as it comes. ``executor``: what asks, if this thread cannot.
+    ``found`` is told of each as it comes. ``executor``: what asks, if not this thread.
+    Raises: Unavailable, DefinitionError where a Check cannot be asked.
     """
     shared = SharedStorage(threading.get_ident)
-    work = Work(definitions, plan.rules, shared, kwargs=inputs, act=False, trace=trace)
+    work = Work(definitions, plan.rules, shared, kwargs=inputs, act=False, diffs=True, trace=trace)
     executor = executor or Inline()
     executor.open(work)
     findings: list[Finding] = []
     try:
         for key in range(len(plan)):
             part = getattr(definitions[key], "part", "")
-            finding = _examined(plan, key, part, findings, executor, inputs)
+            finding = _examined(plan, key, part, findings, executor)
             findings.append(finding)
             found(finding)
     finally:
@@ -56,12 +57,7 @@ def examine(
 
 
 def _examined(
-    plan: Plan,
-    key: int,
-    part: str,
-    findings: list[Finding],
-    executor: Executor,
-    inputs: Mapping[str, Any],
+    plan: Plan, key: int, part: str, findings: list[Finding], executor: Executor
 ) -> Finding:
     """``part``: of a step, which one it is of a release."""
     rules = plan.rules[key]
@@ -80,8 +76,7 @@ def _examined(
         why = f"{failure.line()} (it has no Run: something else must bring it about)"
         return Finding(key, Verdict.UNKNOWN, why, looks_broken=failure.looks_broken)
     message = failure.trace or failure.line()
-    diff = _diff(outcome.job, inputs)
-    return Finding(key, Verdict.WILL_RUN, message, diff, failure.looks_broken)
+    return Finding(key, Verdict.WILL_RUN, message, outcome.diff, failure.looks_broken)
 
 
 def _due(plan: Plan, key: int, part: str) -> str:
@@ -99,12 +94,3 @@ def _due(plan: Plan, key: int, part: str) -> str:
 
 
 _IF = {"always": "", "completed": ", if it was completed", "failed": ", if it failed"}
-
-
-def _diff(job: Any, inputs: Mapping[str, Any]) -> str:
-    if not hasattr(type(job), "Diff"):
-        return ""
-    try:
-        return str(job.Diff(**inputs) or "")
-    except Exception as error:
-        return f"(Diff failed: {type(error).__name__}: {error})"

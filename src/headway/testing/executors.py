@@ -12,6 +12,7 @@ import to be shown what an assertion compared.
 """
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -264,6 +265,14 @@ class ExecutorContract:
         outcome = on.executor.ask(on.plan.key_of("Fails"))
         assert outcome.failure is not None
         assert outcome.failure.message == "still not so at the check"
+
+    def test_a_check_that_fails_is_followed_by_its_diff_where_that_is_wanted(
+        self, stage: OpenStage
+    ) -> None:
+        on = stage(jobs.Differs, work={"act": False, "diffs": True})
+        assert on.executor.ask(on.plan.key_of("Differs")).diff == "-red\n+green"
+        on = stage(jobs.Differs)
+        assert on.executor.ask(on.plan.key_of("Differs")).diff == ""
 
     # What is given and shared
 
@@ -845,6 +854,7 @@ class ProcessContract:
     ) -> None:
         on = stage(jobs.TellsProcess)
         pids = [on.carry_out(jobs.TellsProcess, number).result for number in range(1, 4)]
+        gc.collect()  # descriptors that somebody else left for it are not of these tries
         before = sorted(os.listdir("/dev/fd"))
         pids += [on.carry_out(jobs.TellsProcess, number).result for number in range(4, 54)]
         assert sorted(os.listdir("/dev/fd")) == before

@@ -53,6 +53,19 @@ class Fails(Job):
         return "not a result"
 
 
+class Differs(Job):
+    """Says what its Run would change."""
+
+    def Check(self, **inputs: Any) -> None:
+        self.storage["old"] = "red"
+        raise ValueError("it is red")
+
+    def Run(self, **inputs: Any) -> None: ...
+
+    def Diff(self, **inputs: Any) -> str:
+        return f"-{self.storage['old']}\n+green"
+
+
 class Repairs(Job):
     """Makes a file, and removes another when it is cleaned up."""
 

@@ -32,13 +32,13 @@ def feed_of_broker(url: str, system: System, now_us: Callable[[], int]) -> Feed:
 
     celery = _celery()
     app = celery.Celery("headway-monitor", broker=url, set_as_current=False)
-    _require_transport(app)
+    require_transport(app)
     return KombuFeed(app, system, now_us)
 
 
 def feed_of_app(app: Any, system: System, now_us: Callable[[], int]) -> Feed:
     """Raises: as ``feed_of_broker``."""
-    connection = _require_transport(app)
+    connection = require_transport(app)
     if connection.transport.driver_type == "amqp":
         return _rabbit_feed(_addresses(connection), system, now_us)
     from headway.adapters.celery_feeds.kombu import KombuFeed
@@ -131,7 +131,7 @@ def mistaken_broker(app: Any) -> str:
     )
 
 
-def _require_transport(app: Any) -> Any:
+def require_transport(app: Any) -> Any:
     """The app's connection, not yet open. Raises: DefinitionError, Unavailable."""
     if mistaken := mistaken_broker(app):
         raise DefinitionError(mistaken)

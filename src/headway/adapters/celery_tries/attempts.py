@@ -1,8 +1,8 @@
 """One attempt to have a try, a Check or a Cleanup carried out by a Celery worker, as its run sees
 it.
 
-Threads: the one that hears settles who holds it and which frame comes next; all else is the
-runner's.
+Threads: the one that hears settles who holds it, which frame comes next and whether it was the
+last; all else is the runner's.
 """
 
 import threading
@@ -40,6 +40,7 @@ class Attempt:
     beat: int = 0
     stop: bool = False
     over: bool = False
+    told_end: bool = False  # by its holder, who needs to hear nothing more
     executed: bool = False
     intended: Outcome | None = None  # what was so when Run was about to start
     settles: Outcome | None = None  # how the try is to end if its Check, asked anew, fails

@@ -37,9 +37,12 @@ def described(definition: Any) -> dict[str, Any]:
     return {"module": _module(cls), "class": cls.__qualname__, "made": made}
 
 
-def definition_of(parts: Mapping[str, Any]) -> Any:
-    """What ``described`` described, imported here. Raises: DefinitionError."""
-    cls = _imported(parts["module"], parts["class"])
+def definition_of(parts: Mapping[str, Any], worker: str) -> Any:
+    """What ``described`` described, imported here. Raises: DefinitionError.
+
+    ``worker``: what the Celery worker is called, for errors.
+    """
+    cls = _imported(parts["module"], parts["class"], worker)
     for name, attributes in parts["made"]:
         cls = type(name, (cls,), attributes)
     if "host" in parts:
@@ -82,20 +85,30 @@ def _module(cls: type) -> str:
     name = cls.__module__
     if name.startswith("headway_target_") or name == "__main__":
         file = getattr(sys.modules[name], "__file__", None)
-        return Path(file).stem if file else name
+        return _module_of(Path(file).absolute()) if file else name
     return name
 
 
-def _imported(module: str, name: str) -> type[Job]:
+def _module_of(file: Path) -> str:
+    """A file in a package is a module of that."""
+    names = [file.stem]
+    place = file.parent
+    while (place / "__init__.py").exists():
+        names.insert(0, place.name)
+        place = place.parent
+    return ".".join(names)
+
+
+def _imported(module: str, name: str, worker: str) -> type[Job]:
     # Celery finds its app in the working directory and leaves that off the path; so jobs beside
     # the app would not be found, nor what they import themselves, later.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script leaves when it is through
         raise DefinitionError(
-            f"this Celery worker cannot import {module}, where {name} is"
+            f"the Celery worker {worker} cannot import {module}, where {name} is"
             f" ({type(error).__name__}: {error}): have the module where the worker is, and start"
             " the worker again"
         ) from error
@@ -103,7 +116,7 @@ def _imported(module: str, name: str) -> type[Job]:
         found = getattr(found, part, None)
     if not (isinstance(found, type) and issubclass(found, Job)):
         raise DefinitionError(
-            f"{module} has no job class {name} on this Celery worker: have the same code there,"
-            " and start the worker again"
+            f"{module} has no job class {name} on the Celery worker {worker}: have the same code"
+            " there, and start the worker again"
         )
     return found

@@ -1,7 +1,7 @@
 """The connection of one side to the app's broker: what it hears on its queue, and what it sends.
 
 Two threads, each with a connection of its own: one hears, one sends. Both connect again for as
-long as they are wanted. What is to be sent is asked for in the moment it is sent, so that what
+long as the line is wanted. What is to be sent is asked for in the moment it is sent, so that what
 waited for the broker is never old.
 """
 
@@ -20,6 +20,7 @@ CONNECT_S = 10.0  # how long a broker may take to accept
 HEARTBEAT_S = 10.0  # of the connection that hears
 LOOK_S = 0.25  # how often the thread that hears looks whether it is wanted
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0  # before it is tried again
+CLOSE_S = 2.0  # how long what is due may take to be sent in the end
 CONCERNING = 3  # failures in a row that are told
 POLLING_S = 0.02  # where a broker is polled
 _POLLED = ("memory", "filesystem")
@@ -33,6 +34,8 @@ class Publication(NamedTuple):
     queue: str
     text: str
     persistent: bool = False
+    # Say if there is no such queue (``returned``), where the broker can: RabbitMQ does.
+    mandatory: bool = False
 
 
 Due = Callable[[Any], Iterable[Publication]]  # given the producer, for what it sends by itself
@@ -50,14 +53,22 @@ class Line:
         lasts: bool = False,
         every: tuple[float, Callable[[], None]] | None = None,
         reconnected: Callable[[], None] = lambda: None,
+        wanted: Callable[[], bool] = lambda: True,
+        returned: Callable[[str], None] = lambda queue: None,
     ) -> None:
-        """``lasts``: the queue outlives its connection. ``every``: so often, call that."""
+        """``lasts``: the queue outlives its connection. ``every``: so often, call that.
+
+        ``wanted``: asked when a connection was lost, whether to connect again. ``returned``: told
+        the queue that a mandatory publication did not find, by the thread that sends.
+        """
         self._app = app
         self._queue = queue
         self._heard = heard
         self._lasts = lasts
         self._every = every
         self._reconnected = reconnected
+        self._wanted = wanted
+        self._returned = returned
         self.connected_at: float | None = None  # monotonic; None: nothing can be heard now
         self.away_since = 0.0  # monotonic: when it was lost last
         self.failure = ""  # why
@@ -85,16 +96,17 @@ class Line:
             self._due[name] = make
             self._changed.notify()
 
-    def stop_hearing(self) -> None:
-        """Nothing more is wanted to be heard. Any thread."""
-        self._leaving.set()
-
-    def close(self, wait_s: float = 2.0) -> None:
-        """Send what is due, for so long, and let both connections go."""
+    def let_go(self, wait_s: float = CLOSE_S) -> None:
+        """Have what is due sent, for so long, and both connections closed. Any thread, ours too."""
         self._leaving.set()
         with self._changed:
-            self._closing_at = time.monotonic() + wait_s
+            if self._closing_at is None:
+                self._closing_at = time.monotonic() + wait_s
             self._changed.notify()
+
+    def close(self, wait_s: float = CLOSE_S) -> None:
+        """The same, and wait for it."""
+        self.let_go(wait_s)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(wait_s + CONNECT_S)
@@ -154,6 +166,8 @@ class Line:
         if failures == CONCERNING:
             logger.warning("%s", explained(self._app, text))
         self.failure = text
+        if not self._wanted():
+            self.let_go(0.0)
 
     # Sending
 
@@ -182,7 +196,7 @@ class Line:
             )
 
     def _send_on(self, connection: Any) -> None:
-        producer = connection.Producer()
+        producer = self._producer(connection)
         next_at = time.monotonic()
         while not self._is_done:
             if self._every is not None and time.monotonic() >= next_at:
@@ -196,6 +210,13 @@ class Line:
                 except BaseException:
                     self._give_back(taken, name)
                     raise
+
+    def _producer(self, connection: Any) -> Any:
+        if connection.transport.driver_type != "amqp":  # others find every queue
+            return connection.Producer()
+        return connection.Producer(
+            on_return=lambda error, exchange, key, message: self._returned(key)
+        )
 
     def _taken(self, until: float | None) -> dict[str, Due]:
         """All that is due, waiting for the first."""
@@ -227,6 +248,7 @@ def publish(producer: Any, one: Publication) -> None:
         content_type="application/json",
         content_encoding="utf-8",
         delivery_mode=2 if one.persistent else 1,
+        mandatory=one.mandatory,
         declare=declare,
         retry=False,
     )

@@ -1,5 +1,6 @@
 """Which Celery workers consume a queue, and whether they know the task that carries out tries."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from headway.adapters.celery_tries.messages import TASK
@@ -8,38 +9,66 @@ ANSWER_S = 1.5  # how long Celery workers have to answer
 IMPORT = "headway.toolbox.tries"
 
 
+class Why(NamedTuple):
+    """Why nobody begins what is in a queue."""
+
+    text: str  # and what to do
+    final: bool = False  # whoever takes it has thrown it away
+
+
 class Workers(NamedTuple):
-    """Those that answered."""
+    """Those that answered. One that has a pool of one thread does not, while it is at a task."""
 
-    consuming: dict[str, frozenset[str]]  # by worker: the queues it consumes
-    knowing: frozenset[str]  # those that know the task
+    consuming: Mapping[str, frozenset[str]]  # by worker: the queues it consumes
+    knowing: Mapping[str, bool]  # whether it knows the task; of those that answered that, too
+    consumed: frozenset[str] = frozenset()  # queues of which the broker says that somebody does
 
-    def consumers(self, queue: str) -> list[str]:
-        return sorted(name for name, queues in self.consuming.items() if queue in queues)
-
-    def why_not(self, queue: str, app: str) -> str | None:
-        """Why nobody begins what is sent to a queue; None if somebody there could."""
-        consumers = self.consumers(queue)
+    def why_not(self, queue: str, app: str) -> Why | None:
+        """None if somebody there could."""
+        consumers = sorted(name for name, queues in self.consuming.items() if queue in queues)
+        if not consumers and queue in self.consumed:
+            return None
         if not consumers:
-            return (
+            return Why(
                 f"no Celery worker consumes the queue {queue!r}: start one with"
                 f" celery -A {app} worker -Q {queue}"
             )
-        if self.knowing.isdisjoint(consumers):
-            return (
-                f"no Celery worker that consumes the queue {queue!r} ({', '.join(consumers)})"
-                f" knows the task {TASK}: give the app include=[{IMPORT!r}] and start its workers"
-                " again"
-            )
-        return None
+        if any(self.knowing.get(name, True) for name in consumers):
+            return None
+        return Why(
+            f"no Celery worker that consumes the queue {queue!r} ({', '.join(consumers)})"
+            f" knows the task {TASK}: give the app include=[{IMPORT!r}] and start its workers"
+            " again",
+            final=True,
+        )
 
 
-def look(app: Any) -> Workers:
-    """Ask them. Raises: whatever the client of the broker does."""
+def look(app: Any, queues: Iterable[str]) -> Workers:
+    """Ask them, and the broker. Raises: whatever the client of the broker does."""
     inspect = app.control.inspect(timeout=ANSWER_S)
     consuming = inspect.active_queues() or {}
     known = inspect.registered() or {}
+    answered = {name: frozenset(one["name"] for one in found) for name, found in consuming.items()}
+    unanswered = sorted(set(queues).difference(*answered.values()))
     return Workers(
-        {name: frozenset(one["name"] for one in queues) for name, queues in consuming.items()},
-        frozenset(name for name, tasks in known.items() if TASK in tasks),
+        answered,
+        {name: TASK in tasks for name, tasks in known.items()},
+        _consumed(app, unanswered) if unanswered else frozenset(),
     )
+
+
+def _consumed(app: Any, queues: Iterable[str]) -> frozenset[str]:
+    """As far as the broker can tell, and lets us know."""
+    with app.connection_for_write() as connection:
+        if connection.transport.driver_type != "amqp":
+            return frozenset()
+        return frozenset(name for name in queues if _consumers(connection, name))
+
+
+def _consumers(connection: Any, queue: str) -> int:
+    failures = (*connection.connection_errors, *connection.channel_errors)
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).consumer_count)
+    except failures:  # there is no such queue, or it is not for us to know
+        return 0

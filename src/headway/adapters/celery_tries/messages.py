@@ -18,7 +18,9 @@ class Said(NamedTuple):
     """What a Celery worker says of an attempt."""
 
     attempt: str
-    kind: str  # claims, beat, left, lost; with a number also what ``frames`` has, and lines
+    # claims, beat, left, lost; with a number what ``frames`` has, lines, and "refused": the job
+    # cannot be had there.
+    kind: str
     holder: str = ""
     number: int = 0  # of a frame, counted from 1; of a beat
     value: Any = None
@@ -73,4 +75,5 @@ def run_queue(run: str) -> str:
 
 
 def holder_queue(holder: str) -> str:
-    return f"headway.try.{holder}"
+    """Where a holder hears, with all others of its line: the line's id is how theirs begin."""
+    return f"headway.try.{holder.partition('.')[0]}"

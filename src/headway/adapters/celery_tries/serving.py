@@ -1,35 +1,26 @@
 """The Celery worker's side: carries out one attempt, in a child process of the worker's.
 
 Who does what: the thread of the Celery task forks the child and serves it; the two threads of the
-line hear and send. The child is ended when the run wants nothing more of it, and when the lease
-ends. If this process dies the kernel ends the child.
+process's line hear and send. The child is ended when the run wants nothing more of it, and when
+the lease ends. If this process dies the kernel ends the child.
 """
 
 import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from uuid import uuid4
 
-from headway.adapters.celery_tries import machine
-from headway.adapters.celery_tries.definitions import definition_of
-from headway.adapters.celery_tries.line import Line, Publication
-from headway.adapters.celery_tries.messages import (
-    BEAT_S,
-    CLAIM_S,
-    LEASE_S,
-    Said,
-    Stands,
-    holder_queue,
-    stands,
-)
+from kombu.utils.compat import detect_environment
+
+from headway.adapters.celery_tries.grants import same_machine, work_of
+from headway.adapters.celery_tries.kept_line import KeptLine, ProcessLine
+from headway.adapters.celery_tries.line import Due, Publication
+from headway.adapters.celery_tries.messages import BEAT_S, CLAIM_S, LEASE_S, Said, Stands
 from headway.adapters.processes import Processes
 from headway.errors import DefinitionError
-from headway.jobs.job import Rules
 from headway.jobs.outcomes import (
-    Ending,
     Failure,
     Outcome,
     Phase,
@@ -37,7 +28,6 @@ from headway.jobs.outcomes import (
     failure_to_plain,
     outcome_to_json,
 )
-from headway.jobs.shared import SharedStorage
 from headway.ports.executor import Work
 
 AGAIN_S = 3.0  # frames that were not heard for so long are sent again
@@ -53,12 +43,12 @@ class _Unwanted(BaseException):
 class Serving:
     """One attempt in the hands of a Celery worker. ``worker``: what that is called."""
 
-    def __init__(self, app: Any, attempt: str, replies: str, worker: str) -> None:
+    def __init__(self, attempt: str, replies: str, worker: str) -> None:
         self._attempt = attempt
-        self._replies = replies
+        self.replies = replies
         self._worker = worker
-        self._holder = uuid4().hex
-        self._line = Line(app, holder_queue(self._holder), self._heard, every=(BEAT_S, self._beat))
+        self._holder = ""  # what we are called on the line
+        self._line: ProcessLine
         self._changed = threading.Condition()
         self._stands: Stands | None = None  # as last heard
         self._granted: Mapping[str, Any] | None = None
@@ -77,12 +67,13 @@ class Serving:
         self._is_done = False  # and its run knows the end
         self._processes: Processes | None = None
 
-    def run(self) -> None:
+    def run(self, kept: KeptLine, app: Any) -> None:
         """Claim it and carry it out, if it is ours."""
         try:
-            self._line.open(CLAIM_S)
+            self._line, self._holder = kept.join(self, app)
         except Exception:
             return  # nobody was told that we have it: its run sends it again, or says why not
+        self._lease_from = time.monotonic()
         try:
             payload = self._claimed()
             if payload is not None:
@@ -90,10 +81,11 @@ class Serving:
         except _Unwanted:
             self._say(Said(self._attempt, "left", self._holder))
         finally:
-            self._line.close()
+            self._line.leave(self._holder, answered=self._is_over or self._is_done)
 
     def _claimed(self) -> Mapping[str, Any] | None:
         """What is to be done; None if it is somebody else's, or its run is gone."""
+        self.beat()
         with self._changed:
             self._changed.wait_for(lambda: self._granted or self._is_over, CLAIM_S)
             return None if self._is_over else self._granted
@@ -103,21 +95,24 @@ class Serving:
             outcome = self._outcome(payload)
         except KeyboardInterrupt:
             self._frame("interrupted", None)
+        except DefinitionError as error:
+            self._frame("refused", str(error))
         else:
             self._frame("ended", outcome_to_json(outcome))
         last = self._number
         self._wait_until(lambda one: one.heard >= last)
         self._is_done = True
-        self._line.stop_hearing()
 
     def _outcome(self, payload: Mapping[str, Any]) -> Outcome:
-        key, number, self._lease_s = payload["key"], payload["number"], payload["lease_s"]
-        try:
-            work = self._work(payload)
-        except DefinitionError as error:
-            return Outcome(
-                Ending.FAILED, failure=Failure("DefinitionError", str(error)), final=True
+        """Raises: DefinitionError for a job that this worker does not have, or cannot carry out."""
+        pool = detect_environment()
+        if pool != "default":
+            raise DefinitionError(
+                f"the Celery worker {self._worker} has the pool {pool}, which cannot wait for a"
+                " child process: start it with -P prefork, threads or solo"
             )
+        key, number, self._lease_s = payload["key"], payload["number"], payload["lease_s"]
+        work = self._work(payload)
         processes = self._processes = Processes(1, grace_s=payload["grace_s"])
         processes.open(work)
         try:
@@ -153,31 +148,23 @@ class Serving:
     def _lease_left_s(self) -> float:
         return self._lease_from + self._lease_s - time.monotonic()
 
-    def _work(self, payload: Mapping[str, Any]) -> Work:
-        rules = Rules(**{**payload["rules"], "tags": tuple(payload["rules"]["tags"])})
-        same_machine = machine.this() and machine.this() == payload["machine"]
-        work = Work(
-            definitions=_Only(definition_of(payload["job"])),
-            rules=_Only(rules),
-            shared=SharedStorage(threading.get_ident, payload["shared"].items()),
-            args=payload["args"],
-            kwargs=payload["kwargs"],
-            act=payload["act"],
-            trace=payload["trace"],
-            run=payload["run"],
-            watches_phases=True,  # so that the run knows how far a worker came that it loses
-            intends=lambda key, number, outcome, attempt="", replies="": self._ask(
-                "intends", outcome_to_json(outcome)
-            ),
-            phase_ended=self._phase_ended,
-            wrote=lambda key, number, stream, text: self._wrote(stream, text),
-        )
-        if same_machine:  # elsewhere a process id says nothing
+    def _work(self, granted: Mapping[str, Any]) -> Work:
+        work = work_of(granted, self._worker)
+        work.watches_phases = True  # so that the run knows how far a worker came that it loses
+        work.intends = self._intends
+        work.phase_ended = self._phase_ended
+        work.wrote = self._wrote
+        if same_machine(granted):
             work.started_process = self._started_process
             work.process_ended = self._process_ended
         return work
 
     # What the try tells, in the task's thread
+
+    def _intends(
+        self, key: int, number: int, outcome: Outcome, attempt: str = "", replies: str = ""
+    ) -> None:
+        self._ask("intends", outcome_to_json(outcome))
 
     def _phase_ended(self, key: int, number: int, phase: Phase, failure: Failure | None) -> None:
         self._frame("phase", [phase, failure and failure_to_plain(failure)])
@@ -188,7 +175,7 @@ class Serving:
     def _process_ended(self, key: int, number: int, pid: int) -> None:
         self._frame("over", pid)
 
-    def _wrote(self, stream: str, text: str) -> None:
+    def _wrote(self, key: int, number: int, stream: str, text: str) -> None:
         if not self._lines:
             self._lines_at = time.monotonic()
         self._lines.append((stream, text))
@@ -236,7 +223,7 @@ class Serving:
             said = Said(self._attempt, kind, self._holder, self._number, value)
             self._frames.append(said)
             self._ahead_bytes += _size(said)
-        self._line.due("frames", self._unsent)
+        self._due("frames", self._unsent)
         return said.number
 
     def _unsent(self, producer: Any) -> Iterable[Publication]:
@@ -249,8 +236,10 @@ class Serving:
             yield self._published(following)
             self._sent = max(self._sent, following.number)
 
-    def _beat(self) -> None:
-        """By the thread that sends, every second."""
+    def beat(self) -> None:
+        """To begin with, and by the thread that sends, every second."""
+        if not self._holder:
+            return  # that thread was quicker than ours to learn that we are on the line
         with self._changed:
             number = self._beats[-1][0] + 1 if self._beats else 1
             self._beats.append((number, time.monotonic()))
@@ -259,20 +248,21 @@ class Serving:
             unheard = self._frames and self._frames[0].number <= self._sent
             if unheard and time.monotonic() - self._sent_at >= AGAIN_S:
                 self._sent = self._frames[0].number - 1
-        self._line.due("frames", self._unsent)
+        self._due("frames", self._unsent)
 
     def _say(self, said: Said) -> None:
-        self._line.due(said.kind, lambda producer: () if self._is_done else [self._published(said)])
+        one = self._published(said)._replace(mandatory=said.kind == "claims")
+        self._due(said.kind, lambda producer: () if self._is_done else [one])
+
+    def _due(self, what: str, make: Due) -> None:
+        self._line.due(f"{self._holder} {what}", make)
 
     def _published(self, said: Said) -> Publication:
-        return Publication(self._replies, said.text(), persistent=True)
+        return Publication(self.replies, said.text(), persistent=True)
 
     # Hearing
 
-    def _heard(self, body: str | bytes) -> None:
-        heard = stands(body)
-        if heard is None or heard.holder != self._holder:
-            return
+    def hear(self, heard: Stands) -> None:
         with self._changed:
             self._granted = self._granted or heard.granted
             self._stands = heard if self._stands is None else _later(self._stands, heard)
@@ -282,23 +272,8 @@ class Serving:
                 if number == heard.beat:
                     self._lease_from = max(self._lease_from, sent_at)
             self._changed.notify_all()
-        if heard.over:
-            self._line.stop_hearing()  # here, so that nobody waits for this thread to look
         if self._processes is not None:
             self._processes.wake()
-
-
-class _Only(Sequence[Any]):
-    """By key, of the only job that is at hand."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._value
-
-    def __len__(self) -> int:
-        return 1
 
 
 def _later(one: Stands, other: Stands) -> Stands:

@@ -35,6 +35,7 @@ ENDINGS = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "m
 @options.inputs
 @options.workers
 @options.surroundings
+@options.on
 @options.reading
 def command(what: str | None, fmt: str | None, output: str | None, **arguments: Any) -> int:
     """Draw a TARGET, or a RUN as it stands (the last one, if left out)."""
@@ -60,7 +61,7 @@ def _graph(what: str | None, arguments: dict[str, Any]) -> "Graph":
         return _of_target(what, inputs, arguments)
     if inputs or arguments["ask"]:
         raise Mistyped("--set and --plan are for a TARGET: a run has its inputs and its states")
-    for option in ("worker", "surroundings", "triggers"):
+    for option in ("worker", "surroundings", "triggers", "on", "app"):
         if arguments["workers" if option == "worker" else option]:
             raise Mistyped(f"--{option} is for a TARGET: a run has its plan")
     with opened(arguments) as store:
@@ -73,19 +74,18 @@ def _is_target(what: str) -> bool:
 
 
 def _of_target(target: str, inputs: dict[str, Any], arguments: dict[str, Any]) -> "Graph":
-    from headway.doors.cli.hands import bus_shown, ready_for
+    from headway.doors.cli.hands import asking, ready_for
     from headway.pictures.graph import Graph
-    from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
     ask = arguments["ask"]
+    options.require_app(arguments["on"], arguments["app"])
     target_ = loaded(target, inputs, to_look_at=not ask, arguments=arguments)
     plan = target_.plan
     if not ask:
         pending = [JobState.PENDING] * len(plan)
         return Graph(plan.names, plan.follows(), pending, title=target)
-    chosen = Options(workers=arguments["workers"], bus=bus_shown(arguments))
-    with ready_for(target_, chosen, arguments, asks_only=True) as ready:
+    with ready_for(target_, asking(arguments), arguments, asks_only=True) as ready:
         findings = examine(plan, target_.definitions, target_.inputs, executor=ready.executor)
     return Graph(
         plan.names,

@@ -39,6 +39,18 @@ def ready_for(
     )
 
 
+def asking(arguments: Mapping[str, Any]) -> "Options":
+    """With what Checks are asked, and nothing else is done."""
+    from headway.runtime.launching import Options
+
+    return Options(
+        on=arguments["on"] or "",
+        app=arguments["app"] or "",
+        workers=arguments["workers"],
+        bus=bus_shown(arguments),
+    )
+
+
 def bus_shown(arguments: Mapping[str, Any]) -> str:
     """The bus as a store may keep it."""
     return masked(url_of(arguments))

@@ -103,7 +103,7 @@ workers: Decorator = together(
 on: Decorator = together(
     click.option(
         "--on", type=click.Choice(["inline", "threads", "processes", "celery"]),
-        help="Where jobs run; default: inline for -j 1, threads for more.",
+        help="Where jobs run, and Checks are asked; default: inline for -j 1, threads for more.",
     ),
     click.option(
         "-A", "--app", metavar="APP", help="The Celery app, for --on celery: as for celery -A.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headway.doors.cli import exits, options
-from headway.doors.cli.hands import bus_shown, ready_for
+from headway.doors.cli.hands import asking, ready_for
 from headway.doors.cli.targets import loaded
 from headway.doors.cli.words import (
     as_json,
@@ -33,6 +33,7 @@ MOST_SHOWN = 50  # beyond, jobs that are done and those that wait for others are
 @options.inputs
 @options.workers
 @options.surroundings
+@options.on
 @click.option("--verbose", "-v", is_flag=True, help="List every job, however many.")
 @click.option("--strict", is_flag=True, help="Exit code 1 when a Check looks broken.")
 @options.reading_json
@@ -41,16 +42,16 @@ def command(target: str, **arguments: Any) -> int:
 
     Exit code 0: nothing to do. 2: a run would change something. 1: an error.
     """
-    from headway.runtime.launching import Options
     from headway.runtime.planning import examine
 
+    options.require_app(arguments["on"], arguments["app"])
     inputs = options.read_inputs(arguments["texts"], arguments["values"])
     target_ = loaded(target, inputs, arguments=arguments)
     plan = target_.plan
     view: _AsJson | _AsLines = (
         _AsJson(plan) if arguments["as_json"] else _AsLines(plan, arguments["verbose"])
     )
-    chosen = Options(workers=arguments["workers"], bus=bus_shown(arguments))
+    chosen = asking(arguments)
     with ready_for(target_, chosen, arguments, asks_only=True) as ready:
         findings = examine(
             plan,
