@@ -38,6 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import raw_pika
+from bench.servers import broker
 
 LONGEST_RATIO = 1.3  # one at a time, beside raw pika
 LEAST_SHARE = 0.7  # a second, of raw pika's
@@ -312,17 +313,8 @@ def main() -> None:
     if arguments.url:
         work(arguments.url)
         return
-    from tests.services.rabbitmq import RabbitNode, find_server
-
-    server = find_server()
-    if server is None:
-        sys.exit("there is no RabbitMQ to measure on: ./check --services installs it")
-    node = RabbitNode(server)
-    try:
-        vhost, password = node.make_vhost()
-        work(node.url(vhost, password, vhost))
-    finally:
-        node.close()
+    with broker() as url:
+        work(url)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.executors import carried_out_s  # noqa: E402
+from bench.servers import rabbit_node  # noqa: E402
 from headway.jobs.job import Job  # noqa: E402
 
 PROJECT = "from celery import Celery\napp = Celery('proj', broker={url!r}, include=[{include!r}])\n"
@@ -43,17 +44,8 @@ class Broker(NamedTuple):
 
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Broker]:
-    from tests.services.rabbitmq import RabbitNode, find_server
-
-    server = find_server()
-    if server is None:
-        sys.exit("there is no RabbitMQ to measure on: ./check --services installs it")
-    node = RabbitNode(server)
-    try:
-        vhost, password = node.make_vhost()
-        yield Broker("RabbitMQ", node.url(vhost, password, vhost), node.connections_taken)
-    finally:
-        node.close()
+    with rabbit_node() as (node, url):
+        yield Broker("RabbitMQ", url, node.connections_taken)
 
 
 @contextlib.contextmanager
@@ -63,11 +55,8 @@ def redis() -> Iterator[Broker]:
     server = shutil.which("redis-server")
     if server is None:
         sys.exit("there is no Redis to measure on: ./check --services installs it")
-    running = RedisServer(server)
-    try:
+    with contextlib.closing(RedisServer(server)) as running:
         yield Broker("Redis", running.url, running.connections_taken)
-    finally:
-        running.close()
 
 
 def measure(broker: Broker, source: Path, tries: int) -> tuple[float, float]:

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import raw_pika
 from bench.bus import in_a_process, open_bus, quiet, resident_mb, steps
+from bench.servers import broker
 
 IN_HAND = 10
 STEPS = 10
@@ -156,21 +157,6 @@ def measure(url: str, db: str, number: int, profile: str | None) -> float:
     finally:
         core.close()
         store.close()
-
-
-@contextlib.contextmanager
-def broker() -> Iterator[str]:
-    from tests.services.rabbitmq import RabbitNode, find_server
-
-    server = find_server()
-    if server is None:
-        sys.exit("there is no RabbitMQ to measure on: ./check --services installs it")
-    node = RabbitNode(server)
-    try:
-        vhost, password = node.make_vhost()
-        yield node.url(vhost, password, vhost)
-    finally:
-        node.close()
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.bus import in_a_process
-from bench.core import broker
+from bench.servers import broker
 
 LEAST_A_SECOND = 5_000
 LEAST_TIMES = 5.0  # one INSERT and COMMIT per task

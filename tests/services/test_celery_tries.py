@@ -353,25 +353,12 @@ def test_a_worker_that_does_not_know_the_task_is_told_what_to_add(
         assert "include=['headway.toolbox.tries']" in outcome.failure.message
 
 
-@on_rabbitmq
+@pytest.mark.parametrize("words", [("-c", "1"), ("-P", "solo")])
 def test_a_job_waits_for_workers_that_are_busy(
-    opened: Opened, broker: Broker, tmp_path: Path
+    opened: Opened, broker: Broker, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    with tries_worker(tmp_path, broker.url, "-c", "1"):
-        on = opened(jobs.GoesOnForEver, jobs.Repairs, inputs={"phase": "run"}, nobody_s=1.0)
-        on.start(jobs.GoesOnForEver)
-        on.come_to_wait()
-        on.start(jobs.Repairs)
-        assert not list(on.executor.wait(4.0))
-        (tmp_path / "go").touch()
-        assert {one.outcome.ending for one in on.ends(2)} == {Ending.REPAIRED}
-
-
-def test_a_job_waits_for_a_worker_that_is_too_busy_to_answer(
-    opened: Opened, broker: Broker, tmp_path: Path
-) -> None:
-    """A pool of one thread: while it is at a task its worker answers nobody."""
-    with tries_worker(tmp_path, broker.url, "-P", "solo"):
+    """With a pool of one thread, a worker that is at a task answers nobody."""
+    with tries_worker(tmp_path, broker.url, *words):
         on = opened(jobs.GoesOnForEver, jobs.Repairs, inputs={"phase": "run"}, nobody_s=1.0)
         on.start(jobs.GoesOnForEver)
         on.come_to_wait()
