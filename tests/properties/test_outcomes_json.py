@@ -41,6 +41,7 @@ OUTCOMES = st.tuples(
     st.none() | CHANGES,
     st.none() | CHANGES,
     st.none(),
+    TEXTS,  # what Diff says
 ).map(Outcome._make)
 
 
