@@ -5,14 +5,16 @@ minutes to be longer than it. Whoever connects here speaks plainly; towards the 
 where the address says so.
 """
 
+import select
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from pika import frame, spec
 
@@ -23,6 +25,7 @@ from headway.adapters.traffic import Traffic
 _READ_BYTES = 1 << 16
 _FRAME = struct.Struct(">BHL")
 CONNECT_S = 10.0
+_T = TypeVar("_T")
 
 
 class Tap:
@@ -45,7 +48,7 @@ class Tap:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self._open: set[socket.socket | _Secured] = set()
         self._threads: list[threading.Thread] = []
         self._over = False
         self._connections = count(1)
@@ -94,19 +97,17 @@ class Tap:
                 self._open |= {worker, broker}
             self._begin(self._serve, worker, broker)
 
-    def _dial(self) -> socket.socket:
+    def _dial(self) -> "socket.socket | _Secured":
         address = self._address
         plain = socket.create_connection((address.host, address.port), CONNECT_S)
         context = address.tls_context()
-        made = (
-            plain
-            if context is None
-            else context.wrap_socket(plain, server_hostname=address.server_name or address.host)
-        )
-        made.settimeout(None)
-        return made
+        if context is not None:
+            name = address.server_name or address.host
+            return _Secured(context.wrap_socket(plain, server_hostname=name))
+        plain.settimeout(None)
+        return plain
 
-    def _serve(self, worker: socket.socket, broker: socket.socket) -> None:
+    def _serve(self, worker: socket.socket, broker: "socket.socket | _Secured") -> None:
         for one in (worker, broker):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talk = Talk(next(self._connections), self._tell, self._channels, self._monotonic)
@@ -125,7 +126,12 @@ class Tap:
         broker.close()
         talk.ended()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, frames: "Frames") -> None:
+    def _pass_on(
+        self,
+        source: "socket.socket | _Secured",
+        target: "socket.socket | _Secured",
+        frames: "Frames",
+    ) -> None:
         try:
             while data := source.recv(_READ_BYTES):
                 target.sendall(frames.seen(data))
@@ -141,6 +147,48 @@ class Tap:
             method.heartbeat = self._heartbeat_s
             return frame.Method(0, method).marshal()
         return raw
+
+
+class _Secured:
+    """A TLS connection that one thread reads while another one writes.
+
+    OpenSSL takes one of them at a time: both at once now and then break the connection. So nobody
+    waits within it.
+    """
+
+    def __init__(self, made: ssl.SSLSocket) -> None:
+        made.setblocking(False)
+        self._made = made
+        self._lock = threading.Lock()
+        self.setsockopt = made.setsockopt
+        self.close = made.close
+
+    def recv(self, most: int) -> bytes:
+        return self._done(lambda: self._made.recv(most), select.POLLIN)
+
+    def sendall(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._done(lambda: self._made.send(left), select.POLLOUT) :]  # noqa: B023
+
+    def shutdown(self, how: int) -> None:
+        with self._lock:
+            self._made.shutdown(how)
+
+    def _done(self, call: Callable[[], _T], event: int) -> _T:
+        while True:
+            with self._lock:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    wanted = select.POLLIN
+                except ssl.SSLWantWriteError:
+                    wanted = select.POLLOUT
+                except BlockingIOError:  # it was shut down, and speaks plainly now
+                    wanted = event
+            waiting = select.poll()
+            waiting.register(self._made, wanted)
+            waiting.poll()
 
 
 class Frames:
