@@ -107,10 +107,11 @@ def record(url: str, db: str, number: int, batch: int) -> tuple[float, float]:
     open_tasks(db).close()  # makes the tables
 
     class Counted(module.Monitor):
-        def _settle(self, recording: Any) -> None:
-            super()._settle(recording)
+        def _settle(self, recording: Any) -> bool:
+            is_settled = super()._settle(recording)
             if self.messages >= number:
                 self.stop()
+            return is_settled
 
         def _follow(self) -> None:
             nonlocal took, used

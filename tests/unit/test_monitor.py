@@ -225,6 +225,26 @@ def test_told_to_stop_while_the_store_is_away_it_leaves_all_to_the_broker(
     assert [one.headers["id"] for one in feed.unsettled] == ["t1"]
 
 
+def test_what_was_not_recorded_is_not_settled_in_place_of_what_came_after_it(
+    feed: MemoryFeed,
+) -> None:
+    class AwayForTheFirst(Frail):
+        def record(self, tasks: Sequence[Task], letters: Sequence[DeadLetter] = ()) -> None:
+            self.tried.release()
+            if any(task.id == "t1" for task in tasks):
+                raise Unavailable("away")
+            super().record(tasks, letters)
+
+    tasks = AwayForTheFirst()
+    clock = iter(range(0, 100_000, 2))  # each look at it takes two seconds
+    feed.send(message("t1"))
+    with listening(feed, lambda: tasks, monotonic=lambda: float(next(clock))):
+        assert tasks.tried.acquire(timeout=DEADLINE_S)
+        feed.send(message("t2"))
+        assert feed.wait_until_brought(2, DEADLINE_S)
+    assert [one.headers["id"] for one in feed.unsettled] == ["t1", "t2"]
+
+
 def test_workers_are_asked_to_tell_and_those_that_come_later_too(
     feed: MemoryFeed, tasks: Frail
 ) -> None:

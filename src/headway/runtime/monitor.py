@@ -154,7 +154,8 @@ class Monitor:
                 heard = self._feed.fetch(BATCH, FETCH_S)
                 batch = understood(heard)
                 if recording is not None and (heard or recording.workers.done()):
-                    self._settle(recording)
+                    if not self._settle(recording):
+                        return  # what is settled later would be counted from this one on
                     recording = None
                 if heard:
                     recording = _Recording(len(heard), store.submit(self._record, heard, batch))
@@ -164,15 +165,17 @@ class Monitor:
             if recording is not None:
                 self._settle(recording)
 
-    def _settle(self, recording: "_Recording") -> None:
-        """When it is recorded, which may be long after this was asked."""
+    def _settle(self, recording: _Recording) -> bool:
+        """When it is recorded, which may be long after this was asked. False: it never was, as we
+        were told to stop while the store is away. All of it comes again."""
         workers = recording.workers.result()
         if workers is None:
-            return  # told to stop, and the store is away: all of it comes again
+            return False
         self._feed.settle(recording.messages)
         self.messages += recording.messages
         if self._with_events and workers:
             self._ask(workers)
+        return True
 
     # Recording, in the thread of the store
 

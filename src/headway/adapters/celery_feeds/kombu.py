@@ -99,7 +99,6 @@ class KombuFeed:
                 pass  # it is gone already
 
     def _open(self) -> Reach:
-
         connection = self._connection = self._app.connection_for_read()
         kind = connection.transport.driver_type
         if kind == "redis":
