@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -26,6 +27,51 @@ _READ_BYTES = 1 << 16
 _FRAME = struct.Struct(">BHL")
 CONNECT_S = 10.0
 _T = TypeVar("_T")
+
+
+class _Secured:
+    """A TLS connection that one thread reads while another one writes.
+
+    OpenSSL takes one of them at a time: both at once now and then break the connection. So nobody
+    waits within it.
+    """
+
+    def __init__(self, made: ssl.SSLSocket) -> None:
+        made.setblocking(False)
+        self._made = made
+        self._lock = threading.Lock()
+        self.setsockopt = made.setsockopt
+        self.close = made.close
+
+    def recv(self, most: int) -> bytes:
+        return self._done(partial(self._made.recv, most), select.POLLIN)
+
+    def sendall(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._done(partial(self._made.send, left), select.POLLOUT) :]
+
+    def shutdown(self, how: int) -> None:
+        with self._lock:
+            self._made.shutdown(how)
+
+    def _done(self, call: Callable[[], _T], event: int) -> _T:
+        while True:
+            with self._lock:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    wanted = select.POLLIN
+                except ssl.SSLWantWriteError:
+                    wanted = select.POLLOUT
+                except BlockingIOError:  # it was shut down, and speaks plainly now
+                    wanted = event
+            waiting = select.poll()
+            waiting.register(self._made, wanted)
+            waiting.poll()
+
+
+_Connection = socket.socket | _Secured
 
 
 class Tap:
@@ -48,7 +94,7 @@ class Tap:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._open: set[socket.socket | _Secured] = set()
+        self._open: set[_Connection] = set()
         self._threads: list[threading.Thread] = []
         self._over = False
         self._connections = count(1)
@@ -97,7 +143,7 @@ class Tap:
                 self._open |= {worker, broker}
             self._begin(self._serve, worker, broker)
 
-    def _dial(self) -> "socket.socket | _Secured":
+    def _dial(self) -> _Connection:
         address = self._address
         plain = socket.create_connection((address.host, address.port), CONNECT_S)
         context = address.tls_context()
@@ -107,7 +153,7 @@ class Tap:
         plain.settimeout(None)
         return plain
 
-    def _serve(self, worker: socket.socket, broker: "socket.socket | _Secured") -> None:
+    def _serve(self, worker: socket.socket, broker: _Connection) -> None:
         for one in (worker, broker):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         talk = Talk(next(self._connections), self._tell, self._channels, self._monotonic)
@@ -128,8 +174,8 @@ class Tap:
 
     def _pass_on(
         self,
-        source: "socket.socket | _Secured",
-        target: "socket.socket | _Secured",
+        source: _Connection,
+        target: _Connection,
         frames: "Frames",
     ) -> None:
         try:
@@ -147,48 +193,6 @@ class Tap:
             method.heartbeat = self._heartbeat_s
             return frame.Method(0, method).marshal()
         return raw
-
-
-class _Secured:
-    """A TLS connection that one thread reads while another one writes.
-
-    OpenSSL takes one of them at a time: both at once now and then break the connection. So nobody
-    waits within it.
-    """
-
-    def __init__(self, made: ssl.SSLSocket) -> None:
-        made.setblocking(False)
-        self._made = made
-        self._lock = threading.Lock()
-        self.setsockopt = made.setsockopt
-        self.close = made.close
-
-    def recv(self, most: int) -> bytes:
-        return self._done(lambda: self._made.recv(most), select.POLLIN)
-
-    def sendall(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._done(lambda: self._made.send(left), select.POLLOUT) :]  # noqa: B023
-
-    def shutdown(self, how: int) -> None:
-        with self._lock:
-            self._made.shutdown(how)
-
-    def _done(self, call: Callable[[], _T], event: int) -> _T:
-        while True:
-            with self._lock:
-                try:
-                    return call()
-                except ssl.SSLWantReadError:
-                    wanted = select.POLLIN
-                except ssl.SSLWantWriteError:
-                    wanted = select.POLLOUT
-                except BlockingIOError:  # it was shut down, and speaks plainly now
-                    wanted = event
-            waiting = select.poll()
-            waiting.register(self._made, wanted)
-            waiting.poll()
 
 
 class Frames:
